@@ -89,8 +89,7 @@ func mayImport() map[string][]string {
 
 		"cmd/internal/app": {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote",
-			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet",
-			"cmd/internal/fleet/connect", "cmd/internal/fleet/roster", "cmd/internal/fleet/search",
+			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet/shipping",
 			"cmd/internal/hint", "cmd/internal/host", "cmd/internal/hostfile",
 			"cmd/internal/isolate", "cmd/internal/limits", "cmd/internal/logfile",
 			"cmd/internal/logger", "cmd/internal/memory", "cmd/internal/message",
@@ -159,6 +158,11 @@ func mayImport() map[string][]string {
 			"cmd/internal/config", "cmd/internal/filter", "cmd/internal/fleet",
 			"cmd/internal/fleet/connect", "cmd/internal/fleet/victorialogs", "cmd/internal/hint",
 			"cmd/internal/query", "cmd/internal/record",
+		},
+		"cmd/internal/fleet/shipping": {
+			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/fleet",
+			"cmd/internal/fleet/connect", "cmd/internal/fleet/roster", "cmd/internal/fleet/search",
+			"tun/flow",
 		},
 		"cmd/internal/fleet/victorialogs": {
 			"cmd/internal/filter", "cmd/internal/fleet", "cmd/internal/fleet/otlp",
@@ -288,7 +292,7 @@ func owners() map[string][]string {
 		},
 		"github.com/sirupsen/logrus": {
 			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo",
-			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/host",
+			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/fleet/shipping", "cmd/internal/host",
 			"cmd/internal/hostfile", "cmd/internal/logfile", "cmd/internal/logger", "cmd/internal/router", "cmd/internal/web", "stack",
 			"stack/nat",
 		},

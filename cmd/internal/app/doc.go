@@ -34,9 +34,8 @@
 //
 // # The log
 //
-// The log is the keeper's (records.go), one over all routers of a run, and so is the [Fleet] that
-// brings it to stores outside, from its files (fleet.go, package fleet). The connections to stores
-// carry the mark of upstream sockets, and so do not enter the TUN.
+// The log is the keeper's (records.go), one over all routers of a run. So is the fleet that brings
+// it to stores outside, from its files (package fleet/shipping).
 //
 // The keeper compares the flows that leave with the records that it has (sent.go, package sent): a
 // flow without one is a finding, and may close the way.

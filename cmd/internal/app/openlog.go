@@ -11,6 +11,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet/shipping"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/limits"
 )
@@ -19,11 +20,11 @@ import (
 // stdout. Route makes it write and closes it. Rotated files of the log that f ships stay until the
 // stores have their records; nil ships none.
 func OpenLog(
-	c *config.Config, stdout io.Writer, logger logrus.FieldLogger, f *Fleet,
+	c *config.Config, stdout io.Writer, logger logrus.FieldLogger, f *shipping.Fleet,
 ) (*audit.Log, error) {
 	o := audit.Options{Stdout: stdout, Logger: logger, Run: thisRun()}
 	if f != nil {
-		o.Spool, o.Head, o.Written = f.spool, f.head, f.written
+		o.Spool, o.Head, o.Written = f.Spool, f.Head, f.Written
 	} else if c.Fleet.Sink(c.Tap.Log) != nil {
 		logger.Warn(`no record is sent to fleet.stores: only "syntap run" sends them`)
 	}

@@ -14,6 +14,7 @@ import (
 	logrustest "github.com/sirupsen/logrus/hooks/test"
 
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet/shipping"
 )
 
 // A log that is to be sent to stores, and is not, is told of.
@@ -22,7 +23,7 @@ func TestFleetOfRunAlone(t *testing.T) {
 	c := config.Default()
 	c.Tap.Log = []config.Sink{{Format: config.JSON, Path: filepath.Join(t.TempDir(), "log.json")}}
 	c.Fleet.Stores = []config.FleetStore{{URL: "https://logs1:9428"}}
-	for _, f := range []*Fleet{nil, {}} {
+	for _, f := range []*shipping.Fleet{nil, {}} {
 		logger, hook := logrustest.NewNullLogger()
 		log, err := OpenLog(c, io.Discard, logger, f)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet/shipping"
 	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/recent"
@@ -203,7 +204,7 @@ func (p *page) answer(question byte) ([]byte, error) {
 	case web.AskProcesses:
 		return json.Marshal(p.processes())
 	case web.AskFleet:
-		if ask := fleetList(c); ask != nil {
+		if ask := shipping.Routers(c); ask != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			return ask(ctx)

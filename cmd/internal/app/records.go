@@ -11,6 +11,7 @@ import (
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/config"
+	"syntap/cmd/internal/fleet/shipping"
 	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/owner"
@@ -22,7 +23,7 @@ import (
 // to stores outside.
 type records struct {
 	log   *audit.Log
-	fleet *Fleet
+	fleet *shipping.Fleet
 
 	stop    context.CancelFunc // ends the log
 	running context.Context    // until then
@@ -31,7 +32,7 @@ type records struct {
 
 // openRecords opens the logs of a config.
 func (k *keeper) openRecords(c *config.Config, stdout io.Writer) (err error) {
-	fleet, err := NewFleet(c, k.log, k.sent.tally.Trust)
+	fleet, err := shipping.New(c, k.log, k.sent.tally.Trust)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func newRecords(log *audit.Log) *records {
 
 // start has the log written.
 func (r *records) start() {
-	r.fleet.start()
+	r.fleet.Start()
 	go func() { r.ended <- r.log.Run(r.running) }()
 }
 
@@ -59,7 +60,7 @@ func (r *records) start() {
 func (r *records) close() error {
 	r.stop()
 	err := <-r.ended
-	r.fleet.stop()
+	r.fleet.Stop()
 	return err
 }
 
@@ -114,7 +115,7 @@ func (k *keeper) reloadRecords() error {
 		return errNotAsked
 	}
 	r := k.records
-	shipping, err := r.fleet.prepare(c)
+	shipping, err := r.fleet.Prepare(c)
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func (k *keeper) reloadRecords() error {
 	if err := r.log.Reload(r.running, c.Tap.Log); err != nil {
 		return err
 	}
-	r.fleet.replace(shipping)
+	r.fleet.Replace(shipping)
 	// Both before the router has more made and more open.
 	k.sockets.Load().SetSettings(k.socketSettings(c))
 	k.router.Load().writer.SetLimit(mostOpen(c))
@@ -142,7 +143,7 @@ func (k *keeper) tellStores(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := k.records.fleet.stats()
+		now := k.records.fleet.Stats()
 		if told || len(now) > 0 {
 			_ = k.router.Load().send(message.Order{Stores: &message.Stores{Stats: now}})
 		}

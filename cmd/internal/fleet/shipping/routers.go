@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package shipping
 
 import (
 	"context"
@@ -16,9 +16,9 @@ import (
 // twice.
 const fleetSince = 24 * time.Hour
 
-// fleetList returns a function that asks the stores of a config for their routers, in JSON; nil
+// Routers returns a function that asks the stores of a config for their routers, in JSON; nil
 // where the config has none.
-func fleetList(c *config.Config) func(context.Context) ([]byte, error) {
+func Routers(c *config.Config) func(context.Context) ([]byte, error) {
 	if len(c.Fleet.Stores) == 0 {
 		return nil
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package shipping
 
 import (
 	"cmp"
@@ -29,12 +29,12 @@ import (
 type Fleet struct {
 	logger logrus.FieldLogger
 	sends  func(flow.Proto, netip.AddrPort)
-	now    atomic.Pointer[shipping] // nil = the config names no stores
+	now    atomic.Pointer[Shipment] // nil = the config names no stores
 	ends   sync.Map                 // by the path of a log, *atomic.Uint64: the last record in its file for good
 }
 
-// shipping is a shipper, with its config, from its making to its end.
-type shipping struct {
+// Shipment is a shipper, with its config, from its making to its end.
+type Shipment struct {
 	*fleet.Shipper
 	config *config.Config
 	path   string // of the log
@@ -43,17 +43,17 @@ type shipping struct {
 	done chan struct{}
 }
 
-// NewFleet reads the position of the log, and the files of certificates and tokens. sends is called
+// New reads the position of the log, and the files of certificates and tokens. sends is called
 // before something is sent to an address.
-func NewFleet(c *config.Config, logger logrus.FieldLogger, sends func(flow.Proto, netip.AddrPort)) (*Fleet, error) {
+func New(c *config.Config, logger logrus.FieldLogger, sends func(flow.Proto, netip.AddrPort)) (*Fleet, error) {
 	f := &Fleet{logger: logger, sends: sends}
-	next, err := f.prepare(c)
+	next, err := f.Prepare(c)
 	f.now.Store(next)
 	return f, err
 }
 
-// prepare returns the shipping of a config, yet to be started; nil where there are no stores.
-func (f *Fleet) prepare(c *config.Config) (*shipping, error) {
+// Prepare returns the shipping of a config, yet to be started; nil where there are no stores.
+func (f *Fleet) Prepare(c *config.Config) (*Shipment, error) {
 	sink := c.Fleet.Sink(c.Tap.Log)
 	if f == nil || sink == nil {
 		if f != nil && len(c.Fleet.Stores) > 0 {
@@ -77,7 +77,7 @@ func (f *Fleet) prepare(c *config.Config) (*shipping, error) {
 	if former := f.now.Load(); former != nil {
 		o.Former = former.Shipper
 	}
-	return &shipping{Shipper: fleet.New(o), config: c, path: sink.Path}, nil
+	return &Shipment{Shipper: fleet.New(o), config: c, path: sink.Path}, nil
 }
 
 // router returns the name of this router in the fleet.
@@ -92,8 +92,8 @@ func router(c *config.Fleet) string {
 	return host
 }
 
-// start ships until stop.
-func (f *Fleet) start() {
+// Start ships until stop.
+func (f *Fleet) Start() {
 	if f == nil || f.now.Load() == nil {
 		return
 	}
@@ -107,8 +107,8 @@ func (f *Fleet) start() {
 	}()
 }
 
-// stop sends the rest of the log, if the stores take it at once.
-func (f *Fleet) stop() {
+// Stop sends the rest of the log, if the stores take it at once.
+func (f *Fleet) Stop() {
 	if f == nil {
 		return
 	}
@@ -118,21 +118,21 @@ func (f *Fleet) stop() {
 	}
 }
 
-// replace has the next one ship from now on; nil = none.
-func (f *Fleet) replace(next *shipping) {
+// Replace has the next one ship from now on; nil = none.
+func (f *Fleet) Replace(next *Shipment) {
 	if f == nil {
 		return
 	}
-	f.stop()
+	f.Stop()
 	if next != nil {
 		next.Resume()
 	}
 	f.now.Store(next)
-	f.start()
+	f.Start()
 }
 
-// spool says how much of a log the stores have.
-func (f *Fleet) spool(path string) (s audit.Spool, ok bool) {
+// Spool says how much of a log the stores have.
+func (f *Fleet) Spool(path string) (s audit.Spool, ok bool) {
 	now := f.now.Load()
 	if now == nil || now.path != path {
 		return s, false
@@ -147,17 +147,17 @@ func (f *Fleet) end(path string) *atomic.Uint64 {
 	return end.(*atomic.Uint64)
 }
 
-func (f *Fleet) written(path string, seq uint64) { f.end(path).Store(seq) }
+func (f *Fleet) Written(path string, seq uint64) { f.end(path).Store(seq) }
 
-// head takes the head of the log.
-func (f *Fleet) head(line []byte) {
+// Head takes the head of the log.
+func (f *Fleet) Head(line []byte) {
 	if now := f.now.Load(); now != nil {
 		now.Head(line)
 	}
 }
 
-// stats returns the state of the stores.
-func (f *Fleet) stats() []fleet.Stats {
+// Stats returns the state of the stores.
+func (f *Fleet) Stats() []fleet.Stats {
 	if f == nil {
 		return nil
 	}
