@@ -87,17 +87,6 @@ func mayImport() map[string][]string {
 		"stack/race":     {"stack/dial", "stack/sched", "tun/packet"},
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
 
-		"cmd/internal/app": {
-			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote",
-			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet/shipping",
-			"cmd/internal/hint", "cmd/internal/host", "cmd/internal/hostfile",
-			"cmd/internal/isolate", "cmd/internal/limits", "cmd/internal/logfile",
-			"cmd/internal/logger", "cmd/internal/memory", "cmd/internal/message",
-			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/recent",
-			"cmd/internal/record", "cmd/internal/ring", "cmd/internal/sent", "cmd/internal/sockets",
-			"cmd/internal/web", "stack/nat/hostsock", "stack/resolver", "tun", "tun/flow",
-			"tun/route",
-		},
 		"cmd/internal/attempt": {
 			"cmd/internal/record", "cmd/internal/terminal", "stack/egress", "tun/flow",
 		},
@@ -123,9 +112,9 @@ func mayImport() map[string][]string {
 			"tun/flow", "tun/packet", "tun/route",
 		},
 		"cmd/internal/demo": {
-			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/config", "cmd/internal/fleet",
+			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/fleet",
 			"cmd/internal/fleet/otlp", "cmd/internal/fleet/victorialogs", "cmd/internal/hint",
-			"cmd/internal/namespace", "tap/handshake",
+			"cmd/internal/keeper", "cmd/internal/namespace", "tap/handshake",
 		},
 		"cmd/internal/filter": {"cmd/internal/format", "cmd/internal/hint", "tap/handshake"},
 		"cmd/internal/fleet": {
@@ -180,8 +169,19 @@ func mayImport() map[string][]string {
 		},
 		"cmd/internal/hostfile": {"stack/egress"},
 		"cmd/internal/isolate":  {"cmd/internal/seccomp"},
-		"cmd/internal/limits":   {"cmd/internal/hint"},
-		"cmd/internal/logfile":  {"cmd/internal/hint"},
+		"cmd/internal/keeper": {
+			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote",
+			"cmd/internal/channel", "cmd/internal/config", "cmd/internal/fleet/shipping",
+			"cmd/internal/hint", "cmd/internal/host", "cmd/internal/hostfile",
+			"cmd/internal/isolate", "cmd/internal/limits", "cmd/internal/logfile",
+			"cmd/internal/logger", "cmd/internal/memory", "cmd/internal/message",
+			"cmd/internal/namespace", "cmd/internal/owner", "cmd/internal/recent",
+			"cmd/internal/record", "cmd/internal/ring", "cmd/internal/sent", "cmd/internal/sockets",
+			"cmd/internal/web", "stack/nat/hostsock", "stack/resolver", "tun", "tun/flow",
+			"tun/route",
+		},
+		"cmd/internal/limits":  {"cmd/internal/hint"},
+		"cmd/internal/logfile": {"cmd/internal/hint"},
 		"cmd/internal/logger": {
 			"cmd/internal/config", "cmd/internal/hint", "cmd/internal/journal",
 			"cmd/internal/terminal",
@@ -241,17 +241,17 @@ func mayImport() map[string][]string {
 		},
 
 		"cmd/syntap": {
-			"cmd/internal/app", "cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/chain",
+			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/chain",
 			"cmd/internal/config", "cmd/internal/demo", "cmd/internal/filter", "cmd/internal/fleet",
 			"cmd/internal/fleet/connect", "cmd/internal/fleet/proof", "cmd/internal/fleet/resend",
 			"cmd/internal/fleet/roster", "cmd/internal/fleet/search", "cmd/internal/hint",
-			"cmd/internal/host", "cmd/internal/journal", "cmd/internal/limits",
-			"cmd/internal/logfile", "cmd/internal/logger", "cmd/internal/manual",
-			"cmd/internal/namespace", "cmd/internal/pathmtu", "cmd/internal/query",
-			"cmd/internal/record", "cmd/internal/record/schema", "cmd/internal/router",
-			"cmd/internal/terminal", "cmd/internal/top", "cmd/internal/version", "cmd/internal/web",
-			"tap", "tap/capture", "tap/handshake", "tap/policy", "tap/tcpdump", "tun/flow",
-			"tun/packet",
+			"cmd/internal/host", "cmd/internal/journal", "cmd/internal/keeper",
+			"cmd/internal/limits", "cmd/internal/logfile", "cmd/internal/logger",
+			"cmd/internal/manual", "cmd/internal/namespace", "cmd/internal/pathmtu",
+			"cmd/internal/query", "cmd/internal/record", "cmd/internal/record/schema",
+			"cmd/internal/router", "cmd/internal/terminal", "cmd/internal/top",
+			"cmd/internal/version", "cmd/internal/web", "tap", "tap/capture", "tap/handshake",
+			"tap/policy", "tap/tcpdump", "tun/flow", "tun/packet",
 		},
 	}
 }
@@ -261,7 +261,7 @@ func owners() map[string][]string {
 	return map[string][]string{
 		"charm.land/bubbletea":         {"cmd/internal/top"},
 		"charm.land/lipgloss":          {"cmd/internal/top"},
-		"github.com/coreos/go-systemd": {"cmd/internal/app", "cmd/internal/journal"},
+		"github.com/coreos/go-systemd": {"cmd/internal/journal", "cmd/internal/keeper"},
 		"github.com/google/btree":      {"stack/netstack"},
 		"github.com/google/nftables":   {"tun/nft"},
 		"github.com/gopacket/gopacket": {}, // tests compare with it
@@ -291,10 +291,10 @@ func owners() map[string][]string {
 			"tun/tuntest",
 		},
 		"github.com/sirupsen/logrus": {
-			"cmd/internal/app", "cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo",
-			"cmd/internal/fleet", "cmd/internal/fleet/routerlog", "cmd/internal/fleet/shipping", "cmd/internal/host",
-			"cmd/internal/hostfile", "cmd/internal/logfile", "cmd/internal/logger", "cmd/internal/router", "cmd/internal/web", "stack",
-			"stack/nat",
+			"cmd/internal/audit", "cmd/internal/chain", "cmd/internal/demo", "cmd/internal/fleet",
+			"cmd/internal/fleet/routerlog", "cmd/internal/fleet/shipping", "cmd/internal/host",
+			"cmd/internal/hostfile", "cmd/internal/keeper", "cmd/internal/logfile",
+			"cmd/internal/logger", "cmd/internal/router", "cmd/internal/web", "stack", "stack/nat",
 		},
 	}
 }
@@ -425,7 +425,7 @@ func TestCheckImport(t *testing.T) {
 		{"stack", "syntap/tun/route", false},
 		{"cmd/other", "syntap/tun", false}, // not in the table
 		{"cmd/internal/config", "go.yaml.in/yaml/v4", true},
-		{"cmd/internal/app", "go.yaml.in/yaml/v4", false},
+		{"cmd/internal/keeper", "go.yaml.in/yaml/v4", false},
 		{"stack/nat", "gvisor.dev/gvisor/pkg/waiter", false},
 		{"stack", "gvisor.dev/gvisor/pkg/tcpip/stack", false},
 	}

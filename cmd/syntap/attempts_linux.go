@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/attempt"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/keeper"
 )
 
 // attemptFlags ask for the attempts of a command.
@@ -50,7 +50,7 @@ type attempts struct {
 }
 
 // follow has e tell its attempts, where rules or flags ask for them; otherwise it returns nil.
-func (a *attemptFlags) follow(e *app.Execution) (_ *attempts, err error) {
+func (a *attemptFlags) follow(e *keeper.Execution) (_ *attempts, err error) {
 	if !e.Config.Egress.HasRules() && a.explain == "" && a.learn == "" {
 		return nil, nil
 	}

@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/journal"
+	"syntap/cmd/internal/keeper"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/namespace"
@@ -48,7 +48,7 @@ func newExecCommand() *cobra.Command {
 	f.IntVar(&e.mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
 	f.BoolVar(&e.hostLoopback, "host-loopback", false, "let the gateways (198.18.0.2 "+
 		"and fd53:7974::2) reach this host's 127.0.0.1 and ::1")
-	f.DurationVar(&e.drain, "drain", app.DefaultDrain, "at the end, wait up to `DURATION` until "+
+	f.DurationVar(&e.drain, "drain", keeper.DefaultDrain, "at the end, wait up to `DURATION` until "+
 		"the command's data is delivered; Ctrl-C ends the wait")
 	f.StringArrayVar(&e.hide, "hide", nil, "hide the file, socket or directory at `PATH` from the "+
 		"command; may be repeated")
@@ -97,17 +97,17 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	handshakes, err := app.OpenLog(c, cmd.ErrOrStderr(), log, nil)
+	handshakes, err := keeper.OpenLog(c, cmd.ErrOrStderr(), log, nil)
 	if err != nil {
 		return err
 	}
 	limits.HalfOfProcessors(os.Getenv)
-	execution := app.Execution{Config: c, Log: handshakes, Logger: log}
+	execution := keeper.Execution{Config: c, Log: handshakes, Logger: log}
 	attempts, err := e.attempts.follow(&execution)
 	if err != nil {
 		return err
 	}
-	status, err := app.Exec(cmd.Context(), execution, namespace.Options{
+	status, err := keeper.Exec(cmd.Context(), execution, namespace.Options{
 		Command: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		HostLoopback: e.hostLoopback, Hide: e.hide, AllowSetuid: e.allowSetuid,
 		NetNS: e.netns,

@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/keeper"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/logger"
 )
@@ -60,16 +60,16 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	service := app.Service{
+	service := keeper.Service{
 		Config: c, Stdout: cmd.OutOrStdout(),
-		StateDir: stateDir(os.Getenv), Logger: log, Notify: app.NewNotifier(),
+		StateDir: stateDir(os.Getenv), Logger: log, Notify: keeper.NewNotifier(),
 	}
 	if err := service.Open(cmd.Context()); err != nil {
 		return err
 	}
 	ctx, stop, again := stopRequests(cmd.Context())
 	defer stop()
-	service.Again, service.Reloads = again, app.Reloads{
+	service.Again, service.Reloads = again, keeper.Reloads{
 		Requests: reloadRequests(ctx, stop),
 		Read:     func() (*config.Config, error) { return r.config(cmd) },
 	}

@@ -14,10 +14,10 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/keeper"
 	"syntap/cmd/internal/namespace"
 	"syntap/tap/handshake"
 )
@@ -75,12 +75,12 @@ func Tour(ctx context.Context, w io.Writer, connect []string) error {
 	c.Log.Level = logrus.WarnLevel.String()
 	log := logrus.New()
 	log.SetLevel(logrus.WarnLevel)
-	router := app.Execution{
+	router := keeper.Execution{
 		Config: c, Logger: log, Redirect: to(l.Addr()),
 		Log: audit.NewLog([]*audit.Sink{sink}, audit.LogOptions{Logger: log}),
 	}
 	inside := namespace.Options{Command: connect, Stdout: os.Stdout, Stderr: os.Stderr}
-	if err := ended(app.Exec(ctx, router, inside, app.DefaultDrain)); err != nil {
+	if err := ended(keeper.Exec(ctx, router, inside, keeper.DefaultDrain)); err != nil {
 		return err
 	}
 	if seen.record == nil || seen.record.SYNACK == nil {

@@ -18,11 +18,11 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/app"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/fleet/otlp"
 	"syntap/cmd/internal/fleet/victorialogs"
+	"syntap/cmd/internal/keeper"
 	"syntap/cmd/internal/namespace"
 )
 
@@ -157,18 +157,18 @@ func (m *member) route(ctx context.Context, server net.Addr, dir, self, url stri
 	}
 	logger := logrus.New()
 	logger.SetLevel(logrus.WarnLevel)
-	log, err := app.OpenLog(c, io.Discard, logger, nil)
+	log, err := keeper.OpenLog(c, io.Discard, logger, nil)
 	if err != nil {
 		return err
 	}
 	c.Log.Level = logrus.WarnLevel.String()
-	router := app.Execution{Config: c, Logger: logger, Log: log, Redirect: m.redirect(server), KeepRights: true}
+	router := keeper.Execution{Config: c, Logger: logger, Log: log, Redirect: m.redirect(server), KeepRights: true}
 	visit := []string{self, "demo", "--stage", "visit"}
 	for _, v := range m.visits {
 		visit = append(visit, v.String())
 	}
 	inside := namespace.Options{Command: visit, Stdout: os.Stdout, Stderr: os.Stderr}
-	if err := ended(app.Exec(ctx, router, inside, app.DefaultDrain)); err != nil {
+	if err := ended(keeper.Exec(ctx, router, inside, keeper.DefaultDrain)); err != nil {
 		return err
 	}
 	store, err := victorialogs.New(otlp.Options{URL: url})

@@ -48,8 +48,8 @@ var connTrack = sync.OnceValue(func() error {
 	return err
 })
 
-// Plan prints the shell equivalents of the changes that a Service with the same StateDir makes, one
-// a line.
+// Plan prints the shell equivalents of the changes that a run with the same stateDir makes, one a
+// line.
 func Plan(c *config.Config, stateDir string, w io.Writer) error {
 	host, _ := Config(c, stateDir) // without connection tracking the plan has rules alone
 	commands, err := route.Plan(host, c.TUN.MTU, Queues(c))
@@ -100,7 +100,7 @@ func Cleanup(stateDir string, crashed bool, w io.Writer) error {
 	return explainCleanup(err)
 }
 
-// CleanupAs undoes the changes that a Service with the config c makes, whose journal is damaged or
+// CleanupAs undoes the changes that a run with the config c makes, whose journal is damaged or
 // lost, and prints a report.
 func CleanupAs(c *config.Config, stateDir string, w io.Writer) error {
 	host, _ := Config(c, stateDir)

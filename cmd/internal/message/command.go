@@ -14,7 +14,7 @@ import (
 // CommandRouting is what a router of exec gets besides.
 type CommandRouting struct {
 	Redirects           *namespace.Redirects
-	Others              map[netip.AddrPort]netip.AddrPort // Execution.Redirect
+	Others              map[netip.AddrPort]netip.AddrPort // destinations that stand for others
 	Virtual             *VirtualPool
 	Network             int  // files of an owner.Network that come along
 	Device              int  // of it

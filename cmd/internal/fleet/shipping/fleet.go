@@ -52,7 +52,7 @@ func New(c *config.Config, logger logrus.FieldLogger, sends func(flow.Proto, net
 	return f, err
 }
 
-// Prepare returns the shipping of a config, yet to be started; nil where there are no stores.
+// Prepare returns the shipment of a config, yet to be started; nil where there are no stores.
 func (f *Fleet) Prepare(c *config.Config) (*Shipment, error) {
 	sink := c.Fleet.Sink(c.Tap.Log)
 	if f == nil || sink == nil {
@@ -147,6 +147,7 @@ func (f *Fleet) end(path string) *atomic.Uint64 {
 	return end.(*atomic.Uint64)
 }
 
+// Written notes that the records up to a number are in the file of a log for good.
 func (f *Fleet) Written(path string, seq uint64) { f.end(path).Store(seq) }
 
 // Head takes the head of the log.

@@ -1,5 +1,6 @@
-// Package app runs the commands that route: it is the keeper of routers, the process that changes
-// the host, writes the log, makes sockets and starts the others. It reads no packet.
+// Package keeper is the process that changes the host, writes the log, makes sockets and starts the
+// others: those of a router, which reads the packets, and of http.listen. It reads no packet
+// itself.
 //
 // # Theory of operation
 //
@@ -42,7 +43,7 @@
 //
 // # Reload
 //
-// SIGHUP has a running router take another config (keeperreload.go): tap, mss, df, egress, limits,
+// SIGHUP has a running router take another config (reload.go): tap, mss, df, egress, limits,
 // fleet and log, and read /etc/hosts again. The keeper reads the file, and opens the sinks when the
 // router asks for that. A router that dies over it has a successor, which is asked again.
-package app
+package keeper

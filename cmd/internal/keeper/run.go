@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package keeper
 
 import (
 	"context"
@@ -25,7 +25,7 @@ import (
 
 // Service is a router of this host's traffic. Its process is the keeper: it changes the host, keeps
 // the changes in place and takes them back. It reads no packet: that is for another process, a
-// Routed, which it starts, and starts again when that dies.
+// router, which it starts, and starts again when that dies.
 type Service struct {
 	Config   *config.Config
 	Stdout   io.Writer // for the log "-"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package app
+package keeper
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 )
 
 // OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
-// stdout. Route makes it write and closes it. Rotated files of the log that f ships stay until the
+// stdout. Rotated files of the log that f ships stay until the
 // stores have their records; nil ships none.
 func OpenLog(
 	c *config.Config, stdout io.Writer, logger logrus.FieldLogger, f *shipping.Fleet,
