@@ -139,9 +139,9 @@ func noInput() (*os.File, error) {
 	return r, w.Close()
 }
 
-// processAttributes returns those of a process, to be tried in turn. Without namespaces of
-// its own it has the capabilities that this process has: those of a user who is not root do not
-// outlast execve(2), nor do those of root's file once there are no new privileges.
+// processAttributes returns those of a process, to be tried in turn. Without namespaces of its own
+// it has the capabilities that this process has, as ambient ones: those of a user who is not root
+// do not outlast execve(2), nor do those of root's file once there are no new privileges.
 func processAttributes(apart bool) (all []*unix.SysProcAttr) {
 	if apart {
 		if attr, err := namespace.Apart(); err == nil {
@@ -164,9 +164,9 @@ func processEnvironment() []string {
 	})
 }
 
-// newStarter returns a function that has others run on one thread, which lasts as long as this
+// newStarter returns a function that calls others on one thread, which lasts as long as this
 // process: the kernel kills a child when the thread ends that has started it (PR_SET_PDEATHSIG).
-// The children have an empty bounding set, where this process may do that.
+// The children have an empty bounding set, where this process may empty it.
 func newStarter(log logrus.FieldLogger) func(func() error) error {
 	work, results := make(chan func() error), make(chan error)
 	go func() {
@@ -240,7 +240,7 @@ func (c *child) write() {
 	c.written <- err
 }
 
-// put puts a value where one can wait.
+// put puts a value into a channel that has room for one.
 func put[T any](to chan T, value T) {
 	select {
 	case to <- value:
@@ -252,7 +252,7 @@ func put[T any](to chan T, value T) {
 // dead run. A machine may stand still for seconds.
 const patience = 30 * time.Second
 
-// send sends an order. One that cannot be sent is for a router that ends, or is killed for it.
+// send sends an order. A router that reads none for so long is killed; an error says that it ends.
 func (c *child) send(o message.Order, files ...*os.File) error {
 	err := c.conn.SendUntil(time.Now().Add(patience))
 	if err == nil {

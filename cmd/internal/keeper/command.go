@@ -19,17 +19,17 @@ import (
 	"syntap/cmd/internal/owner"
 )
 
-// command is what the keeper of exec has for its routers besides.
+// command is all that the keeper of exec has for its routers besides.
 type command struct {
 	*Execution
 	hosts     hostfile.Hosts
 	virtual   *message.VirtualPool // of the next router; nil = names have no virtual addresses
 	network   *owner.Network
-	dns       []*os.File // dnsSockets of routers, with virtual
+	dns       []*os.File // at which routers answer the command's DNS queries, with virtual
 	redirects atomic.Pointer[namespace.Redirects]
 }
 
-// routing returns that, and the files that come along.
+// routing returns all that a router of exec gets besides, and the files that come along.
 func (c *command) routing() (*message.CommandRouting, []*os.File) {
 	o := &message.CommandRouting{
 		Redirects: c.redirects.Load(), Others: c.Redirect, Virtual: c.virtual,
@@ -82,7 +82,7 @@ func numbered(r *namespace.Redirects) *namespace.Redirects {
 	return n
 }
 
-// hear takes a told.
+// hear takes the words of a router about the command.
 func (c *command) hear(words []byte) error {
 	var t message.Told
 	if err := json.Unmarshal(words, &t); err != nil {

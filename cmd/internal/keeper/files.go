@@ -14,11 +14,10 @@ import (
 	"syntap/cmd/internal/message"
 )
 
-// Files of the host are the keeper's to open: a router that has one opens none once packets come.
-// It has read them itself before. The keeper looks every second whether they are others, and sends
-// these; /etc/hosts it sends with each reload.
+// A router opens no file once packets come. It has read the host's files before. The keeper looks
+// at them every second and sends those that have changed; it sends /etc/hosts with each reload.
 
-// lookAtFiles is how often the keeper looks.
+// lookAtFiles is the time between two looks.
 const lookAtFiles = time.Second
 
 // hostFile is one whose changes are followed.
@@ -27,7 +26,7 @@ type hostFile struct {
 	last os.FileInfo // nil = there was none
 }
 
-// changed reports whether the file is another than the last time, or has been written.
+// changed reports whether the file is another than at the last look, or has been written.
 func (f *hostFile) changed() bool {
 	last := f.last
 	now := f.look()
@@ -71,7 +70,7 @@ func (k *keeper) tellFiles(ctx context.Context) {
 	}
 }
 
-// sendFile sends an order with a file, or without one that there is not.
+// sendFile sends an order with a file, or without it where there is none.
 func (k *keeper) sendFile(o message.Order, path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"syntap/cmd/internal/isolate"
 )
 
-// isolateKeeper does the same for a keeper, which goes on with the rights that its routers need, to
-// give them to the next one. That of exec has a command.
+// isolateKeeper has a keeper give up the rights that neither it nor its routers need. It keeps
+// those of its routers for the next one. That of exec has a command.
 func isolateKeeper(log logrus.FieldLogger, command bool) {
 	_, err := isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true, Sockets: true, Children: command})
 	errs := []error{err}
@@ -25,8 +25,7 @@ func isolateKeeper(log logrus.FieldLogger, command bool) {
 
 const keeperKeeps = "the keeper has rights that it does not need"
 
-// limit begins that while the first router starts, for which the keeper of run has nothing to do
-// but wait.
+// limit begins that while the first router starts: the keeper of run has nothing to do meanwhile.
 func (k *keeper) limit() {
 	if k.command != nil {
 		return

@@ -42,7 +42,7 @@ type keeper struct {
 	page      *page // nil = none
 	sent      counting
 	sockets   atomic.Pointer[sockets.Server] // the present router's
-	finder    *owner.Finder                  // of owners
+	finder    *owner.Finder                  // of owners; nil = routers look themselves
 	resolvers *owner.Resolvers               // of this host
 
 	command *command // nil in run
@@ -79,7 +79,7 @@ func (k *keeper) open(ctx context.Context) (*child, error) {
 	}
 }
 
-// failure tells how a router has ended that has not ended in order.
+// failure tells how a router has ended that did not end in order.
 func (c *child) failure() error {
 	if exit := (*exec.ExitError)(nil); errors.As(c.state, &exit) && exit.Exited() {
 		return hint.Exit(exit.ExitCode()) // it has said why
@@ -239,7 +239,7 @@ func (k *keeper) tellPast(ctx context.Context) {
 }
 
 // lookForOwners opens all by which the keeper looks for owners of connections, and for resolvers.
-// Without it routers try to look themselves.
+// Where it fails, routers try to look themselves.
 func (k *keeper) lookForOwners() {
 	finder, err := owner.NewFinder(nil)
 	if err == nil {

@@ -25,8 +25,7 @@ import (
 	"syntap/cmd/internal/web"
 )
 
-// page is http.listen of a keeper, which has processes serve it, one after the other. A nil page is
-// none.
+// page has http.listen served by processes, one after the other. A nil page is none.
 type page struct {
 	k        *keeper
 	listener net.Listener
@@ -187,8 +186,8 @@ func (p *page) serve(ctx context.Context) error {
 	return cmp.Or(said, ended)
 }
 
-// answer answers the process that serves the page, of which it believes nothing: there is nothing
-// that it could say.
+// answer answers a question of the process that serves the page. A question is a byte: there is
+// nothing in it to believe.
 func (p *page) answer(question byte) ([]byte, error) {
 	_ = p.limit.Wait(context.Background())
 	c := p.k.config.Load()
@@ -265,8 +264,8 @@ func (p *page) askRouter(question byte) ([]byte, error) {
 	}
 }
 
-// processes returns those that this one can see the rights of: not each is shown to all, as by
-// ProtectProc= of a unit.
+// processes returns those whose rights this one can see. It sees none of others where ProtectProc=
+// of a unit hides them.
 func (p *page) processes() (all []isolate.Process) {
 	for _, of := range []struct {
 		pid  int

@@ -21,7 +21,7 @@ import (
 type counting struct {
 	tally  *sent.Tally // nil = nothing is compared
 	kernel *sent.Kernel
-	why    error                  // nothing is compared
+	why    error                  // why nothing is compared
 	off    atomic.Pointer[string] // why nothing is compared any more; nil = it is
 	closed atomic.Bool            // nothing new leaves, since a router has sent unrecorded flows
 	told   chan struct{}          // has one when routers are to be told at once
@@ -97,11 +97,11 @@ func (k *keeper) unrecorded(all []sent.Unrecorded) {
 	put(k.sent.told, struct{}{})
 }
 
-// sameMark is why nothing is compared.
+// sameMark is why nothing is compared any more.
 const sameMark = "another router on this host has the same route.mark"
 
-// proves reports whether flows without record prove anything. Once they do not, nothing is compared
-// until the service is started again.
+// proves reports whether flows without a record prove anything. Once they do not, nothing is
+// compared until the service is started again.
 func (k *keeper) proves() bool {
 	if k.sent.off.Load() != nil {
 		return false

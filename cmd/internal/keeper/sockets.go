@@ -14,8 +14,8 @@ import (
 	"syntap/stack/nat/hostsock"
 )
 
-// socketSettings are those of upstream sockets. The router sets the others: they take no rights.
-// Nothing of the host tells those of exec from others.
+// socketSettings are those of upstream sockets that take rights; the router makes the others. The
+// sockets of exec have no mark: nothing of the host tells them from others.
 func (k *keeper) socketSettings(c *config.Config) sockets.Settings {
 	s := sockets.Settings{Interface: c.Egress.Interface, Buffer: hostsock.BufferSize}
 	if k.command == nil {
@@ -30,9 +30,9 @@ type server interface {
 	Close() error
 }
 
-// serve has servers serve a router, which is killed if it sends other messages. It returns the
-// router's ends: of the server of its sockets, of that of its searches, and of the stream by which
-// it is asked for its figures.
+// serve starts the servers of a router, and returns its ends of their sockets: of the server that
+// makes its sockets, of the one that searches, and of the stream by which it is asked for its
+// figures. A router that sends them other messages is killed.
 func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	starts := []func(*net.UnixConn) server{func(conn *net.UnixConn) server {
 		v := sockets.NewServer(conn, k.socketSettings(k.config.Load()))
@@ -72,7 +72,7 @@ func (k *keeper) serve(c *child) (theirs []*os.File, err error) {
 	return theirs, nil
 }
 
-// unlessLies kills a router of which a server has heard an error.
+// unlessLies kills a router that has sent a server a message that no router sends.
 func (k *keeper) unlessLies(c *child, err error) {
 	if err != nil {
 		k.log.WithError(err).Error("the router says what no router says")

@@ -11,7 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// stopping names the step of a stop that takes its time or is asked for once more.
+// stopping names the step of a stop that is slow, or is asked for once more.
 type stopping struct {
 	log logrus.FieldLogger
 	at  atomic.Value // string
@@ -21,8 +21,8 @@ type stopping struct {
 // again.
 const slow = time.Second
 
-// watch speaks from the end of ctx until done is closed; again are further signals that ask for a
-// stop.
+// watch logs the step, when it is slow or again asks for a stop, from the end of ctx until done is
+// closed.
 func (s *stopping) watch(ctx context.Context, again <-chan os.Signal, done <-chan struct{}) {
 	select {
 	case <-done:

@@ -65,7 +65,7 @@ func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
 	return err
 }
 
-// pathMTU is called by a tap and a stack at work alone.
+// pathMTU may be called once the stack is made.
 func (a *assembly) pathMTU(client, server netip.AddrPort) packet.MTU {
 	return a.stack.PathMTU(client, server)
 }
@@ -134,7 +134,7 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 	return o
 }
 
-// connect has the log, the figures, and those that follow the traffic, know the stack.
+// connect gives the stack to the log, the figures, and those that follow the traffic.
 func (a *assembly) connect() {
 	a.holes.attach(a.tap, a.stack, a.dialer)
 	if a.owners != nil {

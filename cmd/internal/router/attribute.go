@@ -19,12 +19,11 @@ import (
 	"syntap/tun/packet"
 )
 
-// attribution names the local program in the records of connections and flows. The kernel is asked
-// for the user when the SYN, or the first datagram, passes. The process is searched for while the
+// attribution names the local program in the records of connections and flows. It asks the kernel
+// for the user when the SYN, or the first datagram, passes. It searches for the process while the
 // far side is dialled: at its answer, together with those of all SYNs that have passed meanwhile,
-// or after searchAfter. The client's answer, the record, and a datagram that waits for it, wait for
-// the search, which takes 2 ms, longer on a busy machine: a client that has its answer may close
-// its socket, or end.
+// or after searchAfter. A search takes 2 ms, longer on a busy machine. The client's answer and the
+// record wait for it: a client that has its answer may close its socket, or end.
 type attribution struct {
 	finder finder
 	remote *owner.Remote                // the finder, if it is one whose searches the writer of the log makes

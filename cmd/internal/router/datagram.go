@@ -41,11 +41,12 @@ func (r *router) opener(
 	return opened, func() int { return int(n.Load()) }
 }
 
-// datagram calls user with the owner of a flow that begins, of which only the user is known, and
-// then done with all that is known of it: at once, or when the search for its process has ended.
-// Both get nil where the client is not local, or its socket is not found. Where records alone have
-// use for the process, done gets the question for it, too, and the writer of the record searches: a
-// datagram that waits for its record waits for one answer, not for two. a may be nil.
+// datagram calls user with the owner of a flow that begins, of which only the user is known. Then
+// it calls done with all that is known of it: at once, or when the search for its process has
+// ended. Both get nil where the client is not local, or its socket is not found. a may be nil.
+//
+// Where records alone have use for the process, done gets the question for it, and the writer of
+// the record searches: a datagram that waits for its record waits for one answer, not for two.
 func (a *attribution) datagram(
 	d *flow.Datagram, user func(*record.Owner), done func(o *record.Owner, question []byte),
 ) {

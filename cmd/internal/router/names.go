@@ -107,8 +107,8 @@ func (n *namer) before(next func(*record.Attributed)) func(*record.Attributed) {
 	}
 }
 
-// behind returns a function that looks up the name of each handshake once first, which finds its
-// owner, has seen the SYN.
+// behind returns a function that looks up the name of each handshake after first has seen the SYN,
+// and has found its owner.
 func (n *namer) behind(
 	first func(flow.Key, handshake.Segment), owners *attribution,
 ) func(flow.Key, handshake.Segment) {
@@ -146,7 +146,7 @@ func (n *namer) follow(o *stack.Options) {
 	}
 }
 
-// answered takes a response to a DNS query of a client before the client does.
+// answered takes a response to a DNS query before the client has it.
 func (n *namer) answered(client netip.Addr, o *record.Owner, d *flow.DNS) {
 	c, ok := n.client(client, o)
 	if o != nil && n.resolver(o.UID) {

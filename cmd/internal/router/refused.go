@@ -12,8 +12,8 @@ import (
 	"syntap/cmd/internal/config"
 )
 
-// refusals says which addresses are refused: each once a minute, and of each minute the first few.
-// The packet path is not held up.
+// refusals logs which addresses are refused: each once a minute, and of each minute the first few.
+// It does not hold up the packet path.
 type refusals struct {
 	aMinute int
 	say     func(refused)

@@ -47,7 +47,7 @@ type router struct {
 
 	Summary    bool           // log the counts of records and drops when it ends
 	Reload     *reloads       // nil = never
-	Figures    *web.Figures   // tell all this to those who ask; nil = none does
+	Figures    *web.Figures   // count all this for those who ask; nil = they cannot
 	QueueDrops func() uint64  // packets that the kernel dropped before the link could be read; nil = not known
 	PastDrops  func() uint64  // packets that were refused on their way past the TUN; nil = not known
 	Owners     bool           // name the programs that local clients are in records
@@ -94,7 +94,7 @@ type router struct {
 	announce  func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
 	sockets   *sockets.Pool                           // of the keeper; nil = there is none
 	searches  *searches                               // of the keeper for owners; nil = this process searches itself
-	resolvers func(uid uint32) bool                   // tells the users of resolvers of this host; nil = there are none
+	resolvers func(uid uint32) bool                   // tells whether a user resolves names for programs of this host; nil = none does
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
