@@ -3,10 +3,10 @@
 //
 // # Theory of operation
 //
-// A router reads the packets of any network. A fault that lets a packet run code in it should let
-// that code do little else than route, and one in a server that any visitor may speak to should let
-// it do nothing but that. So "syntap run", exec and demo are two processes each, and with
-// http.listen three:
+// A router reads the packets of any network. A fault may let a packet run code in it: that code
+// should be able to do little else than route. Code that a visitor of http.listen runs in a server
+// should be able to do nothing but serve. So "syntap run", exec and demo are two processes each,
+// and with http.listen three (packages keeper, router and web):
 //
 //	syntap-web ── stream ── syntap (keeper) ── channel ── syntap-router
 //	page, API, metrics      rules, routes, nftables,       TUN, tap, netstack
@@ -19,77 +19,80 @@
 //	                                  ╰──── questions about figures ──────────────▶╯
 //
 // The keeper changes the host, and holds the TUN's descriptor, which it never reads. It sees no
-// packet of a client, and believes nothing that the router says: words are bounded, and only tell
-// how the router is. It starts the router, and the next one where that dies or is killed: the host
-// stays closed meanwhile, because its traffic still goes into the TUN; connections are reset; the
-// log goes on with its next number. The next router has the config that was in force, whatever the
-// file says by then. A router whose keeper dies ends with it (PR_SET_PDEATHSIG, and the end of the
-// channel). It holds a lock on the journal to its end, for which the next run waits.
+// packet of a client. It believes nothing that the router says: words are bounded, and tell only
+// how the router is.
+//
+// It starts the router, and the next one where that dies or is killed. Meanwhile the host's traffic
+// still goes into the TUN, so nothing leaves. Connections are reset, and the log goes on with its
+// next number. The next router has the config that was in force, whatever the file says by then. A
+// router ends with its keeper (PR_SET_PDEATHSIG, and the end of the channel). It holds a lock on
+// the journal to its end, and the next run waits for that.
 //
 // The process that serves http.listen reads the records from memory that the keeper alone writes
-// (package recent), and asks the keeper, in one byte, for all else: the keeper hands a question
-// about figures on to the router, and the answer, of which it reads the length, back. Neither can
-// be held up by that process, which ends and begins again without the others.
+// (package recent). For all else it asks the keeper, in one byte. The keeper hands a question about
+// figures on to the router, and hands back the answer, of which it reads the length. That process
+// can hold up neither of them. It ends and begins again without them.
 //
 // # Exec
 //
-// The keeper of exec starts the command (package namespace), has its terminal and its signals, and
-// the files of --explain and --learn, for which the router tells it of attempts. It changes
-// nothing of the host. Its router is any user's, so that there is no other user to run as, but it
-// is in namespaces of its own (namespace.Apart):
+// The keeper of exec changes nothing of the host. It starts the command (package namespace), and
+// has its terminal and its signals. It also writes the files of --explain and --learn, for which
+// the router tells it of attempts. An ordinary user has no other user for the router to run as. So
+// the router is in namespaces of its own (namespace.Apart):
 //
-//   - of users: it may trace no process outside, and gives up there the capabilities, the bounding
-//     set too, that an ordinary user could not give up;
-//   - of networks, in which there is nothing, not even a loopback that is up. Upstream sockets come
-//     from the keeper, which is in the caller's network; so do the netlink socket by which it asks
-//     for the host's addresses, the sockets at which it answers the command's DNS queries, and
-//     those by which it asks for the owners of the command's sockets;
+//   - of users: it may trace no process outside. There it gives up the capabilities, and the
+//     bounding set, that an ordinary user could not give up;
+//   - of networks: it has nothing, not even a loopback that is up. The keeper, which is in the
+//     caller's network, makes its upstream sockets. It also makes the netlink socket by which the
+//     router asks for the host's addresses, the sockets at which it answers the command's DNS
+//     queries, and those by which it asks for the owners of the command's sockets;
 //   - of System V's and POSIX's objects.
 //
-// Where the kernel makes no such namespaces the router does without. The process that serves
-// http.listen is in such namespaces, too: its listener is in that of the caller.
+// Where the kernel makes no such namespaces, the router does without. The process that serves
+// http.listen is in such namespaces, too; its listener is in the caller's.
 //
-// A router of exec that dies has a successor as in run; the command goes on, its connections are
-// reset. Virtual addresses of names are others then: those of before stand for nothing.
+// A router of exec that dies has a successor as in run. The command goes on, and its connections
+// are reset. Names get other virtual addresses then: the former ones stand for nothing.
 //
 // # What is given up
 //
 // [Enter] takes from all threads of a process, when all that takes more rights is done and before
 // the first packet:
 //
-//   - all capabilities but those in use, which are none of the other processes, in any set; the
-//     keeper's sets have those that it gives to routers, and exec's keeper keeps the bounding set;
-//   - of a process that root's keeper has started, the user: it becomes one of those that systemd
+//   - the capabilities that it does not use, in all sets. The router and the process that serves
+//     http.listen use none. The keeper's sets have those that it gives to routers, and exec's
+//     keeper keeps the bounding set;
+//   - the user, of a process that root's keeper has started: it becomes one of those that systemd
 //     gives dynamic services, which nothing else has (user_linux.go);
 //   - new privileges (PR_SET_NO_NEW_PRIVS);
-//   - of a process that has a keeper, all files: landlock(7) lets it open none, and the router list
-//     those directories only by which the owners of connections are known (/sys/fs/cgroup). It
-//     connects to no Unix socket and signals no process outside, on kernels where landlock does
-//     that, too;
-//   - of it, memory and, where it has a user of its own, threads beyond a bound (limit_linux.go);
-//   - all system calls but a list, and of some of these all but a few arguments (filter_linux.go):
-//     no namespace is entered, no other process traced, nothing mounted, no kernel facility used
-//     that has a language of its own (bpf, io_uring, perf events, keyrings). A router executes no
-//     program, makes no child, signals no process, maps no memory to execute, opens no socket of
-//     nftables, and makes and changes no link. One that has a keeper makes no socket but to ask
-//     for routes and sockets, listens on none, and opens no file, even where there is no landlock.
-//     The process that serves http.listen makes no socket, and connects, binds and shuts down
-//     none: it accepts, reads, writes and closes.
+//   - all files, of a process that has a keeper: landlock(7) lets it open none. A router may list
+//     the directories by which the owners of connections are known (/sys/fs/cgroup). On kernels
+//     where landlock does that, too, it connects to no Unix socket and signals no process outside;
+//   - memory beyond a bound, of the same processes, and threads, where they have a user of their
+//     own (limit_linux.go);
+//   - all system calls but a list, and of some of these all but a few arguments (filter_linux.go).
+//     No process enters a namespace, traces another, mounts anything, or uses a facility of the
+//     kernel that has a language of its own (bpf, io_uring, perf events, keyrings). A router
+//     executes no program, makes no child, signals no process, maps no memory to execute, opens no
+//     socket of nftables, and makes and changes no link. One that has a keeper makes no socket but
+//     to ask for routes and sockets, listens on none, and opens no file, even where there is no
+//     landlock. The process that serves http.listen makes no socket, and connects, binds and shuts
+//     down none: it accepts, reads, writes and closes.
 //
 // A call that is refused fails with EPERM. The kernel's log names it (type=1326), so that an
 // attempt is found. Where the kernel, or a sandbox around the process, takes less, Enter says so
-// and the router works all the same; on architectures other than amd64 and arm64 there is no
-// filter. [Hide] closes the memory of both to other processes of their user, but for exec's keeper,
-// which has no packets in it.
+// and the process works all the same. On architectures other than amd64 and arm64 there is no
+// filter. [Hide] closes the memory of each process to others of its user. Exec's keeper, which has
+// no packets in it, does without.
 //
-// So all that a router reads it reads before. Of files that change the keeper sends it the next
-// ones: /etc/hosts, /etc/passwd, and the host's nameservers.
+// A router reads before that all that it ever reads. When /etc/hosts, /etc/passwd or the host's
+// nameservers change, the keeper sends the next ones.
 //
-// The bounding set of a router is empty from its start: the keeper empties that of the thread which
-// starts routers ([LimitChildren]), and what it gives to them is inheritable. That takes
-// CAP_SETPCAP, once. Where the keeper lacks it, as in the unit, the bounding set stays as it is: no
-// capability comes of it to a process that executes no program and gets no new privileges. A router
-// of exec empties it in its own user namespace.
+// The bounding set of a router is empty from its start. The keeper empties that of the thread which
+// starts routers ([LimitChildren]), and makes the capabilities that it gives them inheritable. That
+// takes CAP_SETPCAP, once. Where the keeper lacks it, as in the unit, the bounding set stays as it
+// is: a process that executes no program and gets no new privileges gets no capability by it. A
+// router of exec empties it in its own user namespace.
 //
 // The command of exec is not touched: its processes have been started before.
 //
@@ -99,28 +102,27 @@
 // 6.18); of the processor time of a connection, some 200 µs with a log, that is less than the noise
 // of a measurement.
 //
-// The second process costs no packet anything. "exec -- true" takes 20 ms of processor time more
+// The second process costs packets nothing. "exec -- true" takes 20 ms of processor time more
 // than as one process, 55. Idle, on two processors, the keeper has 7.7 MiB
 // resident and the router 7.5, of which they share 1.2; a start takes 27 ms more than one process
 // took, 90 ms; a router is in place of one that was killed after 20 to 60 ms.
 //
 // # Rights that stay
 //
-// A router may ask its keeper for sockets, which it may connect to anywhere, for the filter of
-// package farseq at one of them, and for the program that has a socket. In run the keeper finds
-// connections and flows that are on no record, after they have left (package sent). Where the
-// keeper lacks CAP_SETUID, as in the unit, where it is syntap's own, and in an ordinary user's
-// exec, the router keeps its user.
+// A router may ask its keeper for sockets, and connect them to anywhere. It may ask for the filter
+// of package farseq at one of them, and for the program that has a socket. Where the keeper lacks
+// CAP_SETUID, the router keeps the keeper's user: in the unit, where that is syntap's own, and in
+// an ordinary user's exec.
 //
-// Landlock is for the processes that have a keeper, which looks for owners: under it the kernel
-// shows a process no /proc/PID/fd, nor /proc/PID/exe, of any process outside
-// (hook_ptrace_access_check in security/landlock/task.c; Linux 6.18), whatever the rules. Its rules
-// for TCP ports are of no use: a router connects to any.
+// In run the keeper finds connections and flows that are on no record, after they have left
+// (package sent). In exec it does not yet. There is no mark, and no table of the host's to count
+// in: the keeper would have to connect the sockets itself, and only to destinations for which a
+// record stands in the ring. Now the record of a connection follows its connect(2), because it
+// tells how the far side answered. So each connection would need an announcement before it, with
+// one more question to the keeper.
 //
-// # Not yet
-//
-// The same in exec. There is no mark, and no table of the host's to count in: its keeper would have
-// to connect the sockets itself, to destinations alone for which a record stands in the ring. Now
-// the record of a connection follows its connect(2), because it tells how the far side answered. So
-// each connection would need an announcement before it, with one more question to the keeper.
+// Landlock cannot hold the keeper, which looks for owners. Under it the kernel shows a process
+// neither /proc/PID/fd nor /proc/PID/exe of any process outside, whatever the rules
+// (hook_ptrace_access_check in security/landlock/task.c; Linux 6.18). Its rules for TCP ports are
+// of no use: a router connects to any.
 package isolate

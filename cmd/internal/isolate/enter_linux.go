@@ -47,8 +47,8 @@ func LimitKeeper() error { return dropBounding(keeps) }
 
 // Enter has this process, all of its threads, give up for good all capabilities, files and system
 // calls that it does not need, and new privileges. An error tells which of these the kernel has
-// refused to take; the rest is gone. Whether landlock holds it depends on the kernel: without, the
-// filter of system calls alone keeps files from it.
+// refused to take; the rest is gone. It reports whether landlock holds the process, which depends
+// on the kernel. Where it does not, the filter of system calls alone keeps files from the process.
 func Enter(n Needs) (landlock bool, err error) {
 	if err := threads(); err != nil {
 		return false, errors.Join(err, forbidCalls(n))
@@ -62,7 +62,7 @@ func Enter(n Needs) (landlock bool, err error) {
 		keep = keeps
 	}
 	if !n.Children {
-		// One call for each capability and thread, 5 ms in all, which exec's keeper has not:
+		// One call for each capability and thread takes 5 ms in all. Exec's keeper does without:
 		// nothing comes from the set without new privileges.
 		bounding = dropBounding(keep) // no others can be given
 	}
@@ -143,9 +143,9 @@ func dropCapabilities(had *cap.Set, keep []cap.Value, give bool) error {
 	return nil
 }
 
-// EmptyBounding does a part of Enter, for a router: it has all capabilities taken from the bounding
-// set, where this process may do that. At the start, when there are few threads and others are
-// still at work, it delays no packet: the kernel has a call for each capability and thread.
+// EmptyBounding does a part of Enter, for a router: it takes all capabilities from the bounding
+// set, where this process may do that. It takes a call for each capability and thread. So it is
+// called at the start, when there are few threads and no packets.
 func EmptyBounding() error { return dropBounding(nil) }
 
 // dropBounding takes all but some capabilities from the bounding set, where this process may

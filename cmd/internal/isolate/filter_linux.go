@@ -122,8 +122,8 @@ func toItself(pid uint32) seccomp.Rule {
 }
 
 // ofPage returns the program of a process that serves a page: it accepts connections, reads, writes
-// and closes them. It opens no file, makes no socket, and changes none but for the time that
-// connections live: the listener is not its own.
+// and closes them. It opens no file and makes no socket. It sets no options of sockets but
+// TCP_NODELAY and those of keepalives: the listener is not its own.
 func ofPage(pid uint32) []bpf.Instruction {
 	options := seccomp.If(1, unix.IPPROTO_TCP,
 		seccomp.OnlyOneOf(2, unix.EPERM, unix.TCP_NODELAY, unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT),

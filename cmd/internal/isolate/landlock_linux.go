@@ -31,11 +31,12 @@ const scopesSince = 6
 // of the same process, by which Go's runtime would stop for good (LANDLOCK_CREATE_RULESET_ERRATA).
 const signalsOfThreads = 1 << 1
 
-// closeFiles has this process, all of its threads, open no file, and of directories those only
-// whose names it needs; on newer kernels also signal no process outside, and connect to no Unix
-// socket that it has not made. It reports whether the kernel does so; an older one cannot. Beside C
-// nothing is done: libcap finds the threads in /proc, and the first of them could not read that any
-// more.
+// closeFiles has this process, all of its threads, open no file, and only those directories whose
+// names it needs. On newer kernels it has them also signal no process outside, and connect to no
+// Unix socket that it has not made. It reports whether the kernel does so; an older one cannot.
+//
+// Beside threads of C it does nothing: libcap finds the threads in /proc, and the first of them
+// could not read that any more.
 func closeFiles(directories []string) (bool, error) {
 	if besideC {
 		return false, nil

@@ -12,8 +12,8 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// Read returns a process, with its role, and its rights from /proc. Whether landlock restricts it
-// the kernel does not tell: that is for the caller to say.
+// Read returns a process, with its role, and its rights from /proc. The kernel does not tell
+// whether landlock restricts it: see [Process.Hold].
 func Read(pid int, role string) (Process, error) {
 	files, err := Open(pid)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 )
 
 // LimitChildren has programs that the calling thread starts get capabilities from their ambient set
-// alone: it empties the bounding set of this thread, where it may (CAP_SETPCAP), and makes those
-// that it has inheritable, to be given.
+// alone. It empties the bounding set of this thread, where it may (CAP_SETPCAP), and makes the
+// capabilities that it has inheritable, so that they can be given.
 func LimitChildren() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

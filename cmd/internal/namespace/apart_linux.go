@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Apart describes a process in a user, network and IPC namespace of its own. There is no network to
-// be reached, and no process outside that it may trace; it is the same user, and has the
-// capabilities there with which it gives up the others.
+// Apart describes a process in a user, network and IPC namespace of its own. It reaches no network,
+// and may trace no process outside. Its user stays the same. It has the capabilities there with
+// which it gives up the others.
 func Apart() (*syscall.SysProcAttr, error) {
 	attr, err := userNamespace()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // lookupSockets are those by which a libc has a service of the host look names up, past the TUN.
-// Without it asks the nameservers itself (nss-resolve(8), nscd(8)).
+// Where it does not see them, it asks the nameservers itself (nss-resolve(8), nscd(8)).
 var lookupSockets = []string{"/run/systemd/resolve/io.systemd.Resolve", "/run/nscd/socket"}
 
 // resolveHidden returns where the paths to be hidden really are, and the lookup sockets that

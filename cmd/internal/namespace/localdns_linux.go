@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The table and the priorities by which DNS of 127.0.0.1 goes into the TUN. They are the command's
-// namespace's own.
+// The table and the priorities by which DNS of 127.0.0.1 goes into the TUN. They are in the
+// command's network namespace, not in the host's.
 const (
 	localDNSTable    = 53
 	localDNSPriority = 0
 	localPriority    = 1 // of the kernel's table local, which comes first otherwise
 )
 
-// routeLocalDNS sends the command's packets to port 53 of 127.0.0.1 into the TUN: without a
-// resolv.conf that is whom a libc asks, and the command is to meet the host's server there.
+// routeLocalDNS sends the command's packets to port 53 of 127.0.0.1 into the TUN: a libc
+// without a resolv.conf asks there, and the command is to reach the host's server.
 func routeLocalDNS(device string, source net.IP) error {
 	link, err := netlink.LinkByName(device)
 	if err != nil {

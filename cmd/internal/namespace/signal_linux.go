@@ -24,9 +24,9 @@ func (s *Session) relay(sig os.Signal) {
 			return
 		}
 	case unix.SIGTSTP:
-		// Who stops our group stops the command with us. Whose the terminal is says nothing any
-		// more: when the command's stop was reported first, we have been stopped and continued
-		// since.
+		// A signal that stops our group stops the command, too. The owner of the terminal does not
+		// tell that any more: when the command's stop was reported first, we have been stopped and
+		// continued since.
 		if s.terminal.sharesGroup() {
 			return
 		}
