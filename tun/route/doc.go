@@ -27,14 +27,14 @@
 //   - A simultaneous open (RFC 9293 §3.5) has entered with this host's SYN. The peer's SYN comes
 //     from outside, to the client's own socket. The connection stays outside from the SYN-ACK on by
 //     which that socket answers (KeepInbound).
-//   - A SYN is decided anew unless its connection enters. Connection tracking ignores one that does
-//     not fit the entry of an older connection with the same ends, such as one that its server has
-//     reset (Linux, net/netfilter/nf_conntrack_proto_tcp.c, TCP_CONNTRACK_IGNORE). An entry from
-//     before there were labels cannot be marked; the SYN is dropped until it is gone.
-//   - Connection tracking knows the datagrams of a socket after it is closed, and another socket
-//     may have its port by then, of another user, of a client instead of the router. So a packet of
-//     the router's socket stays outside whatever the label says, and each datagram that stays
-//     outside is decided anew.
+//   - A SYN is decided anew unless its connection enters. Connection tracking ignores a SYN that
+//     does not fit the entry of an older connection with the same ends, such as one that its server
+//     has reset (Linux, net/netfilter/nf_conntrack_proto_tcp.c, TCP_CONNTRACK_IGNORE). An entry
+//     from before there were labels cannot be marked: the SYN is dropped until that entry is gone.
+//   - Connection tracking still knows the datagrams of a socket when it is closed. By then another
+//     socket may have its port: one of another user, or of a client instead of the router. So a
+//     packet of the router's socket stays outside whatever the label says, and each datagram that
+//     stays outside is decided anew.
 //   - Replies to packets that the router has delivered, such as the first datagram of a peer,
 //     enter.
 //   - ICMP errors follow the connection that they report on. This host's own errors about packets
@@ -48,8 +48,8 @@
 //     the port that was asked, stay outside for 30 s (KeepInbound).
 //   - Connection tracking does not see packets for which a rule of the host says notrack. Each
 //     segment and datagram among them is decided by itself: one from a port that the kernel gives
-//     to no client may be a server's, and stays outside (KeepInbound). Whether the connection is
-//     older than the router nothing tells.
+//     to no client may be a server's, and stays outside (KeepInbound). Nothing tells whether the
+//     connection is older than the router.
 //   - Packets that a transparent proxy of this host has taken (TPROXY, REDIRECT) are the proxy's.
 //     The host's redirections are kept off the router's own sockets, whose packets would go in a
 //     circle.
@@ -84,16 +84,16 @@
 // the TUN was deleted and is not restored yet. DHCP and queries to the host's nameservers pass,
 // also by TLS, because their programs bind their sockets to a link. Watch reads the nameservers
 // every two seconds, since a host that changes networks gets others. A rule of the host before the
-// router's own sends packets past the TUN, too. Those pass and are counted, their answers return
-// the same way, and [Notices] names the rule. Frames that a bridge forwards between its ports pass,
+// router's own sends packets past the TUN, too. Those pass and are counted; their answers return
+// the same way. [Notices] names the rule. Frames that a bridge forwards between its ports pass,
 // too, where netfilter sees them (br_netfilter, which Docker loads).
 //
 // # The router's own flows
 //
-// With Config.Sent a chain logs to a group of NFLOG each SYN of the router's sockets, the first
-// segment with bytes of each of their connections, and the first packet of each other flow, before
-// a translation of the host changes its destination (sent_linux.go). [Host.Refuse] drops them from
-// then on. Other programs may not listen to the same group, which has the number of Table.
+// With Config.Sent a chain logs flows of the router's sockets to a group of NFLOG: each SYN, the
+// first segment with bytes of each connection, and the first packet of each other flow. It does so
+// before a translation of the host changes the destination (sent_linux.go). After [Host.Refuse] it
+// drops them. The group has the number of Table; other programs may not listen to it.
 //
 // # Without connection tracking
 //
@@ -101,7 +101,7 @@
 // looks up a route and takes its source address from it: for the TUN's route, the TUN's address.
 // So, with KeepInbound, a packet of this host with any other source continues with the host's
 // rules. That does not cover replies of a UDP server on the wildcard address, nor replies of other
-// machines behind this host, and a program that binds its socket to an address of the host stays
+// machines behind this host. A program that binds its socket to an address of the host stays
 // outside.
 //
 // # When the router dies
@@ -117,12 +117,14 @@
 // net/ipv6/ip6_output.c, ip6_dst_lookup_tail), and the packet then looks like a reply.
 //
 // A journal, one for each interface name and network namespace, holds the config of every run that
-// has not cleaned up; the steps follow from the config. It is written before the first step. A lock
-// on it shows that its process lives. The next run takes over the changes of a dead one, step by
-// step, before it removes the rest, so no packet slips by between them. Any other rule at the
-// router's priorities, or another table of its name, has another owner: Configure refuses to start
-// before it changes anything, and names free numbers. It does so, too, where a journal has anything
-// but configs: [CleanupAs] then undoes the steps of a config that the operator names.
+// has not cleaned up. The steps follow from the config. The journal is written before the first
+// step, and a lock on it shows that its process lives. The next run takes over the changes of a
+// dead one, step by step, before it removes the rest: so no packet slips by between them.
+//
+// Any other rule at the router's priorities, or another table of its name, has another owner.
+// Configure refuses to start then, before it changes anything, and names free numbers. It also
+// refuses where a journal has anything but configs. [CleanupAs] then undoes the steps of a config
+// that the operator names.
 //
 // The package is for Linux; its plain types build everywhere.
 package route

@@ -272,8 +272,8 @@ func (h *Host) Close() error {
 	return err
 }
 
-// Hold returns a file by which the next run of this interface knows that a process is not gone yet
-// which has it: Await. Nil where there are no rules, and so no journal.
+// Hold returns a file for another process. The next run of this interface waits until that has
+// ended ([Await]). It is nil where there are no rules, and so no journal.
 func (h *Host) Hold() (*os.File, error) {
 	if h.journal == nil {
 		return nil, nil
@@ -281,8 +281,8 @@ func (h *Host) Hold() (*os.File, error) {
 	return h.journal.hold()
 }
 
-// Await waits for the processes that a dead run of an interface has left, for as long as patience:
-// its kernel ends them, and that takes a moment. It does not wait for a run that is alive.
+// Await waits, up to patience, for the processes that a dead run of an interface has left: the
+// kernel ends them, which takes a moment. It does not wait for a run that is alive.
 func Await(stateDir, name string, patience time.Duration) error {
 	if stateDir == "" {
 		return nil

@@ -116,9 +116,9 @@ func lockUnread(path string, create int) (*journal, error) {
 	}
 }
 
-// hold returns the file of a lock on a journal that another process may share, to whose end it
-// lasts: a router that outlives the run by a moment (await). It is no lock of the run, and who has
-// the file cannot write the journal by it.
+// hold returns a file with a lock on the journal, for a router that may outlive the run by a
+// moment. The lock lasts to the end of all processes that have the file (await). It is another lock
+// than that of the run. The file cannot be written.
 func (j *journal) hold() (*os.File, error) {
 	f, err := os.OpenFile(j.file.Name(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {

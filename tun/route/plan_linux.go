@@ -3,7 +3,7 @@ package route
 import "fmt"
 
 // Plan returns the shell equivalents of [syntap/tun.Open], with this MTU in bytes, and of
-// Configure, and comments that say what for. It changes nothing.
+// Configure, with comments that tell their purpose. It changes nothing.
 func Plan(c Config, mtu, queues int) ([]string, error) {
 	mode := "tun vnet_hdr"
 	if queues > 1 {

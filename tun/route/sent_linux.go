@@ -53,7 +53,7 @@ func (s *steering) sent() {
 }
 
 // Refuse drops from now on, while Watch runs, the packets by which the router's own sockets begin
-// connections and flows. A Config with Sent has it.
+// connections and flows. It needs Config.Sent.
 func (h *Host) Refuse() {
 	h.refuse.Store(true)
 	signal(h.asked)
@@ -77,8 +77,8 @@ func (h *Host) SameMark() (bool, error) {
 	return len(chains) > 0, err
 }
 
-// noteSameMark notes whether another router has the mark, because it may end before it is asked
-// for.
+// noteSameMark notes whether another router has the mark: that one may end before SameMark is
+// called.
 func (h *Host) noteSameMark() {
 	c := h.config
 	if c.Sent == 0 || c.StateDir == "" || h.sameMark.Load() {

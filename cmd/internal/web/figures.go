@@ -45,8 +45,8 @@ func NewFigures(version, tun string, run record.Run, pid int) *Figures {
 // Metrics are of several sources.
 type Metrics = prometheus.Gatherers
 
-// NewProcess returns the metrics of a process, by its number, which the kernel shows to others. It
-// has none of a process that it does not show.
+// NewProcess returns the metrics of the process with a number, as far as the kernel shows them to
+// others.
 func NewProcess(pid func() (int, error)) Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{PidFn: pid}))
@@ -66,7 +66,7 @@ func (f *Figures) Handshake(r *record.Attributed) {
 	}
 }
 
-// Count has the figures be those that counters returns, until it is nil.
+// Count has the figures come from counters; nil ends them.
 func (f *Figures) Count(counters func() Counters) {
 	if counters == nil {
 		f.counters.Store(nil)

@@ -26,8 +26,8 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// ProcessName is the name of the process that serves http.listen, as that of a router is in package
-// message.
+// ProcessName is the name by which a process knows that it is to serve http.listen, and under which
+// ps shows it.
 const ProcessName = "syntap-web"
 
 // IsProcess reports whether this process is to serve http.listen for its keeper.

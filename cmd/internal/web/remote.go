@@ -30,7 +30,7 @@ const (
 	MaxFleet  = 16 << 20
 )
 
-// Remote is a router in another process, which ask asks.
+// Remote is a router in another process, which Ask asks.
 type Remote struct {
 	Ask func(ctx context.Context, question byte) ([]byte, error)
 	Own []isolate.Process // this one; none where its rights cannot be told
@@ -39,7 +39,7 @@ type Remote struct {
 // patience is how long a server waits for the answer about a router.
 const patience = 8 * time.Second
 
-// Options returns those of a server of the router. The fleet's list is asked for with fleet.
+// Options returns those of a server of the router. With fleet it asks for the fleet's list, too.
 func (r *Remote) Options(fleet bool) Options {
 	nothing := func(question byte) func(ctx context.Context) error {
 		return func(ctx context.Context) error {

@@ -76,7 +76,7 @@ type Memory struct {
 }
 
 // Names counts the addresses whose names clients have asked for. It is nil where names are not
-// Shown.
+// shown.
 type Names struct {
 	Addresses int    `json:"addresses"` // of all clients, lately
 	InUse     int    `json:"in_use"`    // connections and flows that have a name
