@@ -26,8 +26,8 @@ import (
 	"syntap/tun/flow"
 )
 
-// DefaultDrain is how long Exec waits by default until the command's data is delivered. The kernel,
-// without a router, has no such limit, but no caller waits for it.
+// DefaultDrain is how long Exec waits by default until the command's data is delivered. The kernel
+// without a router has no such limit, but no caller waits for it.
 const DefaultDrain = 10 * time.Second
 
 // Execution says how Exec is to carry a command's traffic.
@@ -137,8 +137,8 @@ func (k *keeper) takeSession(s *namespace.Session) {
 }
 
 // carry has routers carry the session's packets until its command has ended and its data is
-// delivered, and returns the command's exit status. Without a router the command has no way out: it
-// ends too, by stop.
+// delivered, and returns the command's exit status. Without a router the command has no way out:
+// then stop ends it, too.
 func (k *keeper) carry(
 	ctx context.Context, stop context.CancelCauseFunc, session *namespace.Session, drain time.Duration,
 ) (status int, err error) {
@@ -238,7 +238,7 @@ func (c *child) deliver(ctx context.Context) (left int) {
 	return left
 }
 
-// openDNSFiles opens them, for routers.
+// openDNSFiles opens the sockets at which routers answer the command's DNS queries.
 func openDNSFiles() ([]*os.File, error) {
 	udp, tcp, err := resolver.Listen()
 	if err != nil {

@@ -13,16 +13,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"syntap/cmd/internal/channel"
-	"syntap/cmd/internal/message"
-	"syntap/cmd/internal/sockets"
-
 	"github.com/sirupsen/logrus"
 	"golang.org/x/time/rate"
 
+	"syntap/cmd/internal/channel"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/owner"
+	"syntap/cmd/internal/sockets"
 	"syntap/tun/route"
 )
 

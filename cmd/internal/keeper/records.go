@@ -19,8 +19,8 @@ import (
 	"syntap/cmd/internal/ring"
 )
 
-// records is the log of a keeper, which its routers send their records to, and those who bring it
-// to stores outside.
+// records is the log of a keeper, to which its routers send their records, and the fleet that
+// brings it to stores outside.
 type records struct {
 	log   *audit.Log
 	fleet *shipping.Fleet
@@ -42,7 +42,7 @@ func (k *keeper) openRecords(c *config.Config, stdout io.Writer) (err error) {
 	return err
 }
 
-// newRecords returns those that a log gets, and no store.
+// newRecords returns those of a log that no fleet brings anywhere.
 func newRecords(log *audit.Log) *records {
 	r := &records{log: log, ended: make(chan error, 1)}
 	r.running, r.stop = context.WithCancel(context.Background())
@@ -101,8 +101,8 @@ func (k *keeper) search(question []byte, done func(o *record.Owner, result uint8
 	})
 }
 
-// mostOpen returns the number of connections and flows of which a router may owe the end. Some are
-// still on their way when their place has another one.
+// mostOpen returns the number of connections and flows whose end a router may owe. The ends of some
+// are still on their way when others have their places.
 func mostOpen(c *config.Config) int { return 2 * (c.Limits.TCPFlows + c.Limits.UDPFlows) }
 
 var errNotAsked = errors.New("no other config is about to come into force")
@@ -126,7 +126,7 @@ func (k *keeper) reloadRecords() error {
 		return err
 	}
 	r.fleet.Replace(shipping)
-	// Both before the router has more made and more open.
+	// Both come before the router has more sockets made, and more connections open.
 	k.sockets.Load().SetSettings(k.socketSettings(c))
 	k.router.Load().writer.SetLimit(mostOpen(c))
 	return nil

@@ -20,7 +20,7 @@ import (
 	"syntap/tun/flow"
 )
 
-// command is what a router of exec has of its command.
+// command is all that a router of exec has of its command.
 type command struct {
 	o         *message.CommandRouting
 	network   *owner.Network                       // nil = not known
@@ -34,7 +34,7 @@ type command struct {
 	enough   context.CancelFunc // ends draining
 }
 
-// newCommand takes files of a network over.
+// newCommand takes over the files that come along with a command.
 func (r *Process) newCommand(o *message.CommandRouting, files []*os.File) (*command, error) {
 	r.redirects.CompareAndSwap(nil, o.Redirects)
 	c := &command{o: o, redirects: &r.redirects}
@@ -113,7 +113,7 @@ func (r *Process) routeCommand(ctx context.Context, dev *tun.Device) error {
 	return router.Route(ctx, dev)
 }
 
-// tell tells the keeper.
+// tell tells the keeper of an attempt, or of a response.
 func (r *Process) tell(t message.Told) {
 	words, err := json.Marshal(t)
 	if err != nil || !r.log.Say(words) {

@@ -18,7 +18,7 @@ import (
 	"syntap/stack/dial"
 )
 
-// dnsSockets are those at which a router answers the queries of exec's command: its keeper opens
+// dnsSockets are those at which a router answers the queries of exec's command. Its keeper opens
 // them, in the network of upstream sockets.
 type dnsSockets struct {
 	udp *net.UDPConn

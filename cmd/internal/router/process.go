@@ -15,13 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"syntap/cmd/internal/hostfile"
-	"syntap/cmd/internal/limits"
-	"syntap/cmd/internal/logger"
-	"syntap/cmd/internal/message"
-	"syntap/cmd/internal/record"
-	"syntap/cmd/internal/sockets"
-
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
@@ -30,9 +23,15 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/limits"
+	"syntap/cmd/internal/logger"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/namespace"
+	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/ring"
+	"syntap/cmd/internal/sockets"
 	"syntap/cmd/internal/version"
 	"syntap/cmd/internal/web"
 	"syntap/stack/dial"
@@ -71,11 +70,11 @@ type Process struct {
 	figures *web.Figures // nil = they are not shown
 }
 
-// Run routes as the keeper says. An error that it returns is for the user, but for one after it
-// has begun to carry packets, which the keeper reports.
+// Run routes as the keeper says. The error that it returns is for the user. Once the router carries
+// packets, the keeper reports errors instead.
 func (r *Process) Run(ctx context.Context) error {
 	_ = isolate.EmptyBounding() // what is left Enter takes, and reports
-	// They are meant for the keeper, whose orders count, and come to both from a terminal.
+	// A terminal sends them to both processes. They are for the keeper, whose orders count here.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	unix.CloseOnExec(channel.FD)
 	_ = os.WriteFile("/proc/self/comm", []byte(message.RouterName), 0) // for people alone
@@ -115,8 +114,8 @@ func (r *Process) Run(ctx context.Context) error {
 	return err
 }
 
-// open reads the config that the keeper sends, and opens all that takes rights which the router
-// will give up.
+// open reads the config that the keeper sends, and opens all that takes rights, which the router
+// gives up later.
 func (r *Process) open(lines *logger.Lines) error {
 	var o message.Order
 	files, err := r.keeper.Receive(&o)

@@ -19,7 +19,7 @@ type searches struct {
 	remote atomic.Pointer[owner.Remote] // that has them made; nil = none yet
 }
 
-// begin returns the finder that has the searches made. It has read the names of users.
+// begin returns the finder that has the keeper search. It knows the names of users.
 func (s *searches) begin(n *owner.Network) (*owner.Remote, error) {
 	r, err := owner.NewRemote(n, s.conn, s.lacks)
 	if err != nil {
