@@ -39,8 +39,9 @@
 // A connection that does not open within two round trips has others tried beside it, as its SYN may
 // be lost: in a lab with 10 % loss each way that halves the time, to 6 s at most.
 //
-// Both ways begin with connections that are opened before any probe. After ICMP Linux announces no
-// higher MSS than fits the path MTU, in SYN and in SYN-ACK, so one way would bound the other.
+// Both ways begin with connections that are opened before any probe, the way up with three. After
+// ICMP Linux announces no higher MSS than fits the path MTU, in SYN and in SYN-ACK, so one way
+// would bound the other. The first round of a search tries the smallest size that has failed again.
 //
 // # TCP_INFO
 //

@@ -66,8 +66,18 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 		}
 		if passes <= s.lo && fails == 0 { // it sends no such sizes: the earlier loss was chance
 			a, err := d.try(ctx, s.hi, true)
-			if err == nil && a.limit != 0 {
+			switch {
+			case err != nil:
+				return nil, err
+			case a.limit != 0:
 				return &Sizes{Passes: a.limit}, nil
+			case a.passes && s.hi == top:
+				return &Sizes{Passes: top}, nil
+			case a.passes:
+				s = search{s.hi, top}
+				continue
+			case !a.stalls:
+				return &Sizes{Passes: s.lo}, nil
 			}
 			break
 		}
@@ -130,7 +140,7 @@ func (d *down) try(ctx context.Context, size int, last bool) (a answer, err erro
 	if d.control.question.protocol == Unknown && x.bytes >= d.control.bytes { // all that it has to say
 		a.stalls = false
 	}
-	if (x.ended || x.stalled) && !x.full && x.even && x.bytes >= 2*size { // stalled by loss
+	if !x.full && x.even && x.bytes >= 2*size { // loss may stall it, or make it slow
 		a.limit, a.stalls = x.longest, false
 	}
 	return a, nil

@@ -52,9 +52,9 @@ type target struct {
 	socket     func() (fd int, err error)
 
 	mu sync.Mutex
-	// idle is a connection for the first probes of the way up. It and the first of the way down are
-	// opened before ICMP, which probes cause, lowers the MSS that both ends announce.
-	idle *conn
+	// idle are connections for the first probes of the way up. They and the first of the way down
+	// are opened before ICMP, which probes cause, lowers the MSS that both ends announce.
+	idle []*conn
 
 	top    int           // largest packet that the kernel made before ICMP spoke
 	server int           // largest MSS announced by the far end
@@ -87,15 +87,25 @@ func Measure(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", o.Address, t.cause(ctx, err))
 	}
-	t.idle = c
+	t.keep(c)
 	if o.Opened != nil {
 		o.Opened()
 	}
+	var opening sync.WaitGroup
 	defer func() {
-		if c := t.takeIdle(); c != nil {
+		cancel()
+		opening.Wait()
+		for c := t.takeIdle(); c != nil; c = t.takeIdle() {
 			c.Close()
 		}
 	}()
+	for range spares {
+		opening.Go(func() {
+			if c, err := t.connect(ctx, 0); err == nil {
+				t.keep(c)
+			}
+		})
+	}
 	t.link = max(o.LinkMTU, t.largest())
 	if o.LinkMTU == 0 {
 		t.link = max(linkMTU(t.address.Addr()), t.largest())
@@ -193,11 +203,26 @@ func (t *target) connected(c *conn) {
 	}
 }
 
-// takeIdle returns the connection that waits, once.
-func (t *target) takeIdle() (c *conn) {
+// spares is the number of idle connections besides the first: where a size fails on that by chance,
+// later ones may not have that size any more.
+const spares = 2
+
+// keep has a connection wait.
+func (t *target) keep(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c, t.idle = t.idle, nil
+	t.idle = append(t.idle, c)
+}
+
+// takeIdle returns a connection that waits, each once; nil = there is none.
+func (t *target) takeIdle() *conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.idle) == 0 {
+		return nil
+	}
+	c := t.idle[0]
+	t.idle = t.idle[1:]
 	return c
 }
 

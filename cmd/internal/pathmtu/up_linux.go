@@ -130,11 +130,14 @@ func (t *target) measureUp(ctx context.Context) (*Sizes, error) {
 		return &Sizes{Passes: first.passes}, nil
 	}
 	s, disagree, confirmed := search{first.passes, first.fails}, 0, false
-	for !confirmed && ctx.Err() == nil && disagree < mostDisagree {
+	for rounds := 0; !confirmed && ctx.Err() == nil && disagree < mostDisagree; rounds++ {
 		t.progress("up: %d bytes pass, %d do not", s.lo, s.hi)
 		sizes, last := s.next(), s.done()
-		if last { // one connection has to show both
+		switch {
+		case last: // one connection has to show both
 			sizes = upTo(s.hi, control, s.lo, s.hi)
+		case rounds == 0: // the smallest that has failed may have by chance
+			sizes[len(sizes)-1] = s.hi
 		}
 		step, err := t.climbAgain(ctx, func(int) []int { return sizes })
 		if last && step.passes < s.hi && err == nil { // the last word
