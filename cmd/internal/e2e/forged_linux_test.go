@@ -70,6 +70,104 @@ func TestForgedRecords(t *testing.T) {
 	lab.Router.Run(binary, "verify", filepath.Join(r.dir, "handshakes.json"))
 }
 
+// TestForgedRecordsInExec does the same with the router of a command, which goes on with another.
+func TestForgedRecordsInExec(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	dir := t.TempDir()
+	log := filepath.Join(dir, "log")
+	const script = `curl -sS $1 && until [ -e $0 ]; do sleep 0.1; done; exec curl -sS $1`
+	p := lab.Router.Start(binary, "exec", "--format", "json", "-o", log, "--", "sh", "-c", script, filepath.Join(dir, "go"), urls()[0])
+	tuntest.Wait(t, "the command", func() bool { return p.Stdout() != "" })
+	before := isolatedRouter(t, p.PID())
+	if err := forgeIn(before, func(memory *os.File, at int64) error {
+		return writeAt(memory, words.NativeEndian.AppendUint64(nil, 1<<40), at)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	tuntest.Wait(t, "another router", func() bool { pid := routerOf(p.PID()); return pid > 0 && pid != before })
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Done()
+	if p.Err() != nil || !strings.Contains(p.Stderr(), "the router has sent what no router sends") {
+		t.Errorf("exec ended with %v: %s", p.Err(), p.Stderr())
+	}
+	text, err := os.ReadFile(log)
+	if err != nil || strings.Count(string(text), `"kind":"invalid_record"`) != 1 || strings.Count(string(text), `"outcome":"established"`) != 2 {
+		t.Errorf("the log has %s, %v; want a finding and two connections", text, err)
+	}
+}
+
+// TestFloodedRing has a router say without end to where it is about to connect, each time to
+// another place. The keeper takes it all, does not grow with it, and has another router when that
+// one is dead.
+func TestFloodedRing(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	r := run(t, lab.Router, "syntap0", everything)
+	lab.Router.Run("curl", "-sS", urls()[0])
+	before := resident(t, r.PID())
+	pid := r.routerPID(t)
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil { // it writes nothing of its own
+		t.Fatal(err)
+	}
+	memory, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	at, err := mappingOf(pid, "/memfd:ring")
+	if err != nil {
+		t.Fatal(err)
+	}
+	word := func(offset int64) uint64 {
+		b := make([]byte, 8)
+		if _, err := memory.ReadAt(b, at+offset); err != nil {
+			t.Fatal(err)
+		}
+		return words.NativeEndian.Uint64(b)
+	}
+	const ring, length, each, announcement = 1 << 20, 20, 32, 0xfd
+	block := make([]byte, ring/2)
+	said := uint64(0)
+	for range scaled(64, 4096) {
+		for m := block; len(m) > 0; m = m[each:] {
+			said++
+			words.NativeEndian.PutUint64(m, length)
+			m[8] = announcement
+			words.NativeEndian.PutUint64(m[12:], said) // of 16 bytes of an address
+		}
+		r.wait(t, "room", func() bool { return word(0)-word(64) <= ring/2 })
+		written := word(0)
+		begin := int64(written % ring)
+		first := min(int64(len(block)), ring-begin)
+		if err := errors.Join(
+			writeAt(memory, block[:first], at+4096+begin), writeAt(memory, block[first:], at+4096),
+			writeAt(memory, words.NativeEndian.AppendUint64(nil, written+uint64(len(block))), at), ringBell(pid),
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.wait(t, "all to be taken", func() bool { return word(0) == word(64) })
+	const most = 24 << 10 // KiB
+	if after := resident(t, r.PID()); after > before+most {
+		t.Errorf("the keeper has %d KiB resident, before %d", after, before)
+	}
+	r.killRouter(t)
+	lab.Router.Run("curl", "-sS", urls()[1])
+	r.stop(t, unix.SIGTERM)
+	if got := strings.Count(r.read(t, "handshakes.json"), `"kind":"`); got != 0 {
+		t.Errorf("the log has %d findings", got)
+	}
+}
+
 // forgeIn has the memory of a router changed, and its keeper look at it.
 func forgeIn(pid int, forge func(memory *os.File, at int64) error) error {
 	at, err := mappingOf(pid, "/memfd:ring")
@@ -107,45 +205,31 @@ func mappingOf(pid int, name string) (at int64, err error) {
 	return 0, fmt.Errorf("process %d has no %s", pid, name)
 }
 
-// ringBell wakes the keeper of a router up, as that would, to look at the memory.
+// ringBell wakes the keeper of a router up, as that would, to look at the memory: by the router's
+// only Unix stream.
 func ringBell(pid int) error {
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(process)
-	fd, err := bellOf(pid)
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		return err
 	}
-	bell, err := unix.PidfdGetfd(process, fd, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(bell)
-	return unix.Sendto(bell, []byte{1}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
-}
-
-// bellOf returns the descriptor of a router's only Unix stream.
-func bellOf(pid int) (fd int, err error) {
-	all, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", pid))
-	if err != nil {
-		return 0, err
-	}
-	streams := make(map[string]bool)
-	for line := range strings.Lines(string(all)) {
-		if f := strings.Fields(line); len(f) >= 7 && f[4] == "0001" {
-			streams["socket:["+f[6]+"]"] = true
+	for _, entry := range fds {
+		fd, _ := strconv.Atoi(entry.Name())
+		bell, err := unix.PidfdGetfd(process, fd, 0)
+		if err != nil {
+			continue // it is closed by now
 		}
-	}
-	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	if err != nil {
-		return 0, err
-	}
-	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err == nil && streams[to] {
-			return strconv.Atoi(filepath.Base(fd))
+		domain, _ := unix.GetsockoptInt(bell, unix.SOL_SOCKET, unix.SO_DOMAIN)
+		typ, _ := unix.GetsockoptInt(bell, unix.SOL_SOCKET, unix.SO_TYPE)
+		if domain == unix.AF_UNIX && typ == unix.SOCK_STREAM {
+			err := unix.Sendto(bell, []byte{1}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+			return errors.Join(err, unix.Close(bell))
 		}
+		_ = unix.Close(bell)
 	}
-	return 0, fmt.Errorf("process %d has no bell", pid)
+	return fmt.Errorf("process %d has no bell", pid)
 }

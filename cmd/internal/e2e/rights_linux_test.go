@@ -185,6 +185,17 @@ func TestRightsOfExec(t *testing.T) {
 	}
 }
 
+// TestRightsOfRootAlone has a user namespace that knows root alone, where no router can have a user
+// of its own. It works, and says nothing.
+func TestRightsOfRootAlone(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "unshare")
+	ns := tuntest.NewNamespace(t)
+	if got := command(t, ns, "unshare", "--user", "--map-root-user", binary, "exec", "--", "echo", "done"); got != (result{stdout: "done\n"}) {
+		t.Errorf("exec as root of a user namespace: %+v, want its command's output alone", got)
+	}
+}
+
 // isolatedRouter waits until the router of a command has given up its rights.
 func isolatedRouter(t *testing.T, keeper int) (pid int) {
 	t.Helper()

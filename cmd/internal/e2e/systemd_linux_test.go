@@ -99,30 +99,15 @@ func removeGroups(t *testing.T, dir, group string) {
 	}
 }
 
-// TestSystemd runs the service as it is installed, on a machine that systemd has booted. Its
-// journal has every line of more connections than journald takes by itself, here six times a
-// hundred lines in 30 s (journald.conf(5)), its log every record, and the commands find it without
-// a word more. Messages of the program are there with their priorities, and without the config.
-func TestSystemd(t *testing.T) {
+// bootService boots a machine in which the program is installed, with files that edit changes, and
+// starts the service.
+func bootService(t *testing.T, ns *tuntest.Namespace, edit func(tree string)) *machine {
+	t.Helper()
 	requireTools(t, "make")
-	lab := tuntest.NewLab(t)
-	serveEchoes(lab)
 	tree := t.TempDir()
 	makeTarget(t, "install", "DESTDIR="+tree, "PREFIX=/usr")
-	config := filepath.Join(tree, "etc/syntap/config.yaml")
-	installed, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	printing := strings.Replace(string(installed), "  log:\n", "  log:\n    - {format: classic, path: \"-\"}\n", 1)
-	if err := os.WriteFile(config, []byte(printing), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	limit := filepath.Join(tree, "etc/systemd/journald.conf.d/lab.conf")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(limit), 0o755), os.WriteFile(limit, []byte("[Journal]\nRateLimitBurst=100\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	m := bootMachine(t, lab.Router, tree)
+	edit(tree)
+	m := bootMachine(t, ns, tree)
 	for _, args := range [][]string{{"systemd-sysusers", "syntap.conf"}, {"systemd-tmpfiles", "--create", "syntap.conf"}} {
 		if got := m.command(t, args...); got.status != 0 {
 			t.Fatalf("%s: %+v", args, got)
@@ -131,6 +116,64 @@ func TestSystemd(t *testing.T) {
 	if got := m.command(t, "systemctl", "start", "syntap"); got.status != 0 {
 		t.Fatalf("start: %+v\n%s", got, m.command(t, "journalctl", "--no-pager").stdout)
 	}
+	return m
+}
+
+// mainPID returns the service's main process, as the machine sees it.
+func (m *machine) mainPID(t *testing.T) int {
+	t.Helper()
+	pid, err := strconv.Atoi(strings.TrimSpace(m.command(t, "systemctl", "show", "--property=MainPID", "--value", "syntap").stdout))
+	if err != nil || pid == 0 {
+		t.Fatalf("main process %d, %v", pid, err)
+	}
+	return pid
+}
+
+// outside returns a process of the machine, as the test sees it.
+func (m *machine) outside(t *testing.T, inside int) int {
+	t.Helper()
+	place := func(pid string) string {
+		text, _ := os.Readlink("/proc/" + pid + "/ns/pid") // of a process that may have ended
+		return text
+	}
+	all, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range all {
+		status, _ := os.ReadFile(dir + "/status")
+		name := filepath.Base(dir)
+		if strings.Contains(string(status), fmt.Sprintf("\nNSpid:\t%s\t%d\n", name, inside)) && place(name) == place(m.init) {
+			pid, _ := strconv.Atoi(name)
+			return pid
+		}
+	}
+	t.Fatalf("process %d of the machine is not seen", inside)
+	return 0
+}
+
+// TestSystemd runs the service as it is installed, on a machine that systemd has booted. Its
+// journal has every line of more connections than journald takes by itself, here six times a
+// hundred lines in 30 s (journald.conf(5)), its log every record, and the commands find it without
+// a word more. Messages of the program are there with their priorities, and without the config.
+func TestSystemd(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	serveEchoes(lab)
+	m := bootService(t, lab.Router, func(tree string) {
+		config := filepath.Join(tree, "etc/syntap/config.yaml")
+		installed, err := os.ReadFile(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		printing := strings.Replace(string(installed), "  log:\n", "  log:\n    - {format: classic, path: \"-\"}\n", 1)
+		limit := filepath.Join(tree, "etc/systemd/journald.conf.d/lab.conf")
+		if err := errors.Join(
+			os.WriteFile(config, []byte(printing), 0o600), os.MkdirAll(filepath.Dir(limit), 0o755),
+			os.WriteFile(limit, []byte("[Journal]\nRateLimitBurst=100\n"), 0o600),
+		); err != nil {
+			t.Fatal(err)
+		}
+	})
 	connections := scaled(500, 18_000)
 	connectEchoes(t, lab, connections)
 	for _, args := range [][]string{{"status"}, {"log", "--outcome", "established", "--top", "outcome"}} {

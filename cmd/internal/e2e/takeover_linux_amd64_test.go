@@ -5,9 +5,11 @@ import (
 	words "encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -105,6 +107,10 @@ func (c *captive) await(t *testing.T) unix.Signal {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			t.Fatalf("wait for the router to stop: %v", err)
+		case status.Stopped() && status.TrapCause() == unix.PTRACE_EVENT_CLONE: // it is not over yet
+			if err := unix.PtraceSingleStep(c.tid); err != nil {
+				t.Fatal(err)
+			}
 		case status.Stopped():
 			return status.StopSignal()
 		default:
@@ -186,103 +192,26 @@ func (c *captive) abandon() {
 	}
 }
 
-// attempt is a system call that a router has no use for.
-type attempt struct {
-	name   string
-	number uint64
-	args   func(c *captive) []uint64
-	want   unix.Errno // 0 = EPERM
-}
-
-func with(args ...uint64) func(*captive) []uint64 { return func(*captive) []uint64 { return args } }
-
-// attempts are those of a router that is taken over. victim is another process of its user.
-func attempts(t *testing.T, victim uint64) []attempt {
-	path := func(path string, then ...uint64) func(*captive) []uint64 {
-		return func(c *captive) []uint64 { return append([]uint64{c.write(t, 0, append([]byte(path), 0))}, then...) }
-	}
-	pointer := func(before []uint64, value []byte, then ...uint64) func(*captive) []uint64 {
-		return func(c *captive) []uint64 { return append(append(before, c.write(t, 0, value)), then...) }
-	}
-	const rwx = unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC
-	root := []byte("/\x00")
-	limit := []byte{0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0} // struct rlimit
-	return []attempt{
-		{"execve", unix.SYS_EXECVE, path("/bin/sh"), 0},
-		{"execveat", unix.SYS_EXECVEAT, pointer([]uint64{0}, []byte("/bin/sh\x00")), 0},
-		{"fork", unix.SYS_FORK, with(), 0},
-		{"vfork", unix.SYS_VFORK, with(), 0},
-		{"a child by clone", unix.SYS_CLONE, with(uint64(unix.SIGCHLD)), 0},
-		{"a child by clone3", unix.SYS_CLONE3, pointer(nil, make([]byte, 88), 88), unix.ENOSYS},
-		{"a user namespace by clone", unix.SYS_CLONE, with(unix.CLONE_NEWUSER | uint64(unix.SIGCHLD)), 0},
-		{"a user namespace", unix.SYS_UNSHARE, with(unix.CLONE_NEWUSER), 0},
-		{"a mount namespace", unix.SYS_UNSHARE, with(unix.CLONE_NEWNS), 0},
-		{"setns", unix.SYS_SETNS, with(0, 0), 0},
-		{"ptrace", unix.SYS_PTRACE, with(unix.PTRACE_ATTACH, victim), 0},
-		{"process_vm_readv", unix.SYS_PROCESS_VM_READV, with(victim), 0},
-		{"process_vm_writev", unix.SYS_PROCESS_VM_WRITEV, with(victim), 0},
-		{"pidfd_open", unix.SYS_PIDFD_OPEN, with(victim), 0},
-		{"pidfd_getfd", unix.SYS_PIDFD_GETFD, with(0, 0), 0},
-		{"signal a thread of another process", unix.SYS_TGKILL, with(victim, victim, 0), 0},
-		{"queue a signal", unix.SYS_RT_SIGQUEUEINFO, with(victim, 0, 0), 0},
-		{"mount", unix.SYS_MOUNT, path("tmpfs"), 0},
-		{"umount", unix.SYS_UMOUNT2, path("/proc"), 0},
-		{"open_tree", unix.SYS_OPEN_TREE, pointer([]uint64{0}, root, 1), 0},
-		{"move_mount", unix.SYS_MOVE_MOUNT, with(), 0},
-		{"fsopen", unix.SYS_FSOPEN, path("tmpfs"), 0},
-		{"pivot_root", unix.SYS_PIVOT_ROOT, path("/"), 0},
-		{"chroot", unix.SYS_CHROOT, path("/"), 0},
-		{"mknod", unix.SYS_MKNODAT, with(), 0},
-		{"bpf", unix.SYS_BPF, with(), 0},
-		{"perf_event_open", unix.SYS_PERF_EVENT_OPEN, with(), 0},
-		{"userfaultfd", unix.SYS_USERFAULTFD, with(1), 0},
-		{"io_uring", unix.SYS_IO_URING_SETUP, pointer([]uint64{1}, make([]byte, 120)), 0},
-		{"add_key", unix.SYS_ADD_KEY, path("user"), 0},
-		{"request_key", unix.SYS_REQUEST_KEY, path("user"), 0},
-		{"keyctl", unix.SYS_KEYCTL, with(0), 0},
-		{"init_module", unix.SYS_INIT_MODULE, with(), 0},
-		{"finit_module", unix.SYS_FINIT_MODULE, with(), 0},
-		{"kexec_load", unix.SYS_KEXEC_LOAD, with(), 0},
-		{"reboot", unix.SYS_REBOOT, with(), 0},
-		{"set the clock", unix.SYS_CLOCK_SETTIME, with(unix.CLOCK_MONOTONIC), 0},
-		{"sethostname", unix.SYS_SETHOSTNAME, path("x", 0), 0},
-		{"syslog", unix.SYS_SYSLOG, with(10), 0},
-		{"personality", unix.SYS_PERSONALITY, with(0xffffffff), 0},
-		{"setuid", unix.SYS_SETUID, with(0), 0},
-		{"capset", unix.SYS_CAPSET, with(), 0},
-		{"another filter", unix.SYS_SECCOMP, with(), 0},
-		{"prctl", unix.SYS_PRCTL, with(unix.PR_SET_DUMPABLE, 1), 0},
-		{"raise a limit", unix.SYS_PRLIMIT64, pointer([]uint64{0, unix.RLIMIT_NOFILE}, limit), 0},
-		{"memfd_create", unix.SYS_MEMFD_CREATE, path("x"), 0},
-		{"memory to execute", unix.SYS_MMAP, with(0, 4096, rwx, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS, ^uint64(0)), 0},
-		{"execute memory", unix.SYS_MPROTECT, func(c *captive) []uint64 { return []uint64{c.page, 4096, rwx} }, 0},
-		{"a socket of vsock", unix.SYS_SOCKET, with(unix.AF_VSOCK, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
-		{"a packet socket", unix.SYS_SOCKET, with(unix.AF_PACKET, unix.SOCK_RAW, 0), unix.EAFNOSUPPORT},
-		{"a socket of the kernel's ciphers", unix.SYS_SOCKET, with(unix.AF_ALG, unix.SOCK_SEQPACKET, 0), unix.EAFNOSUPPORT},
-		{"type into the terminal", unix.SYS_IOCTL, with(0, unix.TIOCSTI), 0},
-		{"signal a process by a descriptor", unix.SYS_FCNTL, with(0, unix.F_SETOWN, victim), 0},
-		{"hard link", unix.SYS_LINKAT, with(), 0},
-		{"symbolic link", unix.SYS_SYMLINKAT, with(), 0},
-		{"change an owner", unix.SYS_FCHOWNAT, with(), 0},
-		{"x32's getpid", 0x4000_0000 | unix.SYS_GETPID, with(), 0},
-	}
-}
-
-// checkRefused has a router, whose process is given, make the attempts.
-func checkRefused(t *testing.T, pid int, all []attempt) {
+// checkRefused has a process that is taken over try to reach its aims.
+func checkRefused(t *testing.T, pid int, all []aim) {
 	t.Helper()
 	c := takeOver(t, pid)
 	defer c.release(t)
-	if got, errno := c.do(t, unix.SYS_GETPID); errno != 0 || got != uint64(pid) {
-		t.Fatalf("getpid in the router: %d, %v; want %d", got, errno, pid)
+	if _, errno := c.do(t, unix.SYS_GETPID); errno != 0 {
+		t.Fatalf("getpid: %v", errno)
 	}
 	for _, a := range all {
-		want := a.want
-		if want == 0 {
-			want = unix.EPERM
+		if a.landlock && !haveLandlock() {
+			continue
 		}
-		if _, errno := c.do(t, a.number, a.args(c)...); errno != want {
-			t.Errorf("%s: %v, want %v", a.name, errno, want)
+		for _, call := range a.calls {
+			want := call.want
+			if want == 0 {
+				want = unix.EPERM
+			}
+			if _, errno := c.do(t, call.number, call.args(c)...); errno != want {
+				t.Errorf("%s: %s: %v, want %v", a.name, call.name, errno, want)
+			}
 		}
 	}
 }
@@ -295,79 +224,32 @@ func TestTakenOver(t *testing.T) {
 	serveHTTP(t, lab, greeting)
 	r := run(t, lab.Router, "syntap0", everything)
 	lab.Router.Run("curl", "-sS", urls()[0])
-	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
-	routed, log := r.routerPID(t), filepath.Join(r.dir, "handshakes.json")
+	routed := r.routerPID(t)
 	checkDescriptors(t, routed)
-	checkRefused(t, routed, append(attempts(t, victim), ofRouters(t, uint64(r.PID()), victim, log)...))
+	checkRefused(t, routed, aims(t, target{
+		keeper: uint64(r.PID()), victim: uint64(lab.Router.Start("sleep", "infinity").PID()),
+		log: filepath.Join(r.dir, "handshakes.json"), journal: journalOf(t, routed),
+	}))
 	checkHostKept(t, routed)
 	lab.Router.Run("curl", "-sS", urls()[1])
 	r.waitRecords(t, 2)
 	r.stop(t, unix.SIGTERM)
 }
 
-// ofRouters are attempts to harm the keeper, the host, or a log.
-func ofRouters(t *testing.T, keeper, victim uint64, log string) []attempt {
-	at := func(path string, flags uint64) func(*captive) []uint64 {
-		return func(c *captive) []uint64 { return []uint64{0, c.write(t, 0, append([]byte(path), 0)), flags} }
+// journalOf returns the journal of changes of the host, of which a router holds a lock.
+func journalOf(t *testing.T, pid int) string {
+	t.Helper()
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		t.Fatal(err)
 	}
-	path := func(path string, then ...uint64) func(*captive) []uint64 {
-		return func(c *captive) []uint64 { return append([]uint64{c.write(t, 0, append([]byte(path), 0))}, then...) }
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && strings.HasSuffix(to, ".journal") {
+			return to
+		}
 	}
-	const (
-		space   = 64 << 30 // bytes, of which none need be there
-		reserve = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
-	)
-	all := []attempt{
-		{"a socket of its own", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
-		{"a raw socket", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP), unix.EAFNOSUPPORT},
-		{"a socket to a service of this host", unix.SYS_SOCKET, with(unix.AF_UNIX, unix.SOCK_STREAM, 0), unix.EAFNOSUPPORT},
-		{"a pair of sockets", unix.SYS_SOCKETPAIR, with(unix.AF_UNIX, unix.SOCK_STREAM, 0), 0},
-		{"listen", unix.SYS_LISTEN, with(0, 1), 0},
-		{"read a file", unix.SYS_OPENAT, at("/etc/passwd", unix.O_RDONLY), 0},
-		{"read a file by open", unix.SYS_OPEN, path("/etc/passwd", unix.O_RDONLY), 0},
-		{"read a file by openat2", unix.SYS_OPENAT2, at("/etc/passwd", 0), unix.ENOSYS},
-		{"read the log", unix.SYS_OPENAT, at(log, unix.O_RDONLY), 0},
-		{"read what the keeper is doing", unix.SYS_OPENAT, at(fmt.Sprintf("/proc/%d/status", keeper), unix.O_RDONLY), 0},
-		{"read another process's environment", unix.SYS_OPENAT, at(fmt.Sprintf("/proc/%d/environ", victim), unix.O_RDONLY), 0},
-		{"read its own memory by a file", unix.SYS_OPENAT, at("/proc/self/mem", unix.O_RDWR), 0},
-		{"watch files", unix.SYS_INOTIFY_INIT1, with(0), 0},
-		{"all memory", unix.SYS_MMAP, with(0, space, unix.PROT_READ|unix.PROT_WRITE, reserve, ^uint64(0), 0), unix.ENOMEM},
-		{"signal the keeper by a descriptor", unix.SYS_FCNTL, with(0, unix.F_SETOWN, keeper), 0},
-		{"with a signal that kills", unix.SYS_FCNTL, with(0, unix.F_SETSIG, uint64(unix.SIGKILL)), 0},
-		{"signal another process", unix.SYS_KILL, with(victim, 0), 0},
-		{"signal the keeper", unix.SYS_KILL, with(keeper, 0), 0},
-		{"signal a thread of the keeper", unix.SYS_TGKILL, with(keeper, keeper, 0), 0},
-		{"trace the keeper", unix.SYS_PTRACE, with(unix.PTRACE_ATTACH, keeper), 0},
-		{"read the keeper's memory", unix.SYS_PROCESS_VM_READV, with(keeper), 0},
-		{"write the keeper's memory", unix.SYS_PROCESS_VM_WRITEV, with(keeper), 0},
-		{"a handle on the keeper", unix.SYS_PIDFD_OPEN, with(keeper), 0},
-		{"change nftables", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER), unix.EPROTONOSUPPORT},
-		{"change IPsec", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_XFRM), unix.EPROTONOSUPPORT},
-		{"speak for the kernel's device events", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT), unix.EPROTONOSUPPORT},
-		{"make a TUN", unix.SYS_IOCTL, with(0, unix.TUNSETIFF), 0},
-		{"have the TUN outlast it", unix.SYS_IOCTL, with(0, unix.TUNSETPERSIST, 1), 0},
-		{"change a link", unix.SYS_IOCTL, with(0, unix.SIOCSIFFLAGS), 0},
-		{"write the log", unix.SYS_OPENAT, at(log, unix.O_WRONLY|unix.O_APPEND), 0},
-		{"cut the log", unix.SYS_TRUNCATE, path(log, 0), 0},
-		{"cut the log as it is opened", unix.SYS_OPENAT, at(log, unix.O_TRUNC), 0},
-		{"remove the log", unix.SYS_UNLINK, path(log), 0},
-		{"remove the log by unlinkat", unix.SYS_UNLINKAT, at(log, 0), 0},
-		{"make a file", unix.SYS_OPEN, path("/tmp/x", unix.O_CREAT), 0},
-		{"write the keeper's memory by a file", unix.SYS_OPENAT, at(fmt.Sprintf("/proc/%d/mem", keeper), unix.O_RDWR), 0},
-		{"write a file that is open", unix.SYS_PWRITE64, with(2, 0, 0), 0},
-		{"add a route by ioctl", unix.SYS_IOCTL, with(0, unix.SIOCADDRT), 0},
-	}
-	if haveLandlock() {
-		links := fmt.Sprintf("/proc/%d/exe", victim)
-		all = append(all, []attempt{
-			{"read a directory", unix.SYS_OPENAT, at("/etc", unix.O_RDONLY|unix.O_DIRECTORY), unix.EACCES},
-			{"list processes", unix.SYS_OPENAT, at("/proc", unix.O_RDONLY|unix.O_DIRECTORY), unix.EACCES},
-			{"tell another process's program", unix.SYS_READLINK, func(c *captive) []uint64 {
-				return []uint64{c.write(t, 0, append([]byte(links), 0)), c.page + 2048, 2048}
-			}, unix.EACCES},
-		}...)
-	}
-	return all
+	t.Fatalf("process %d has no journal", pid)
+	return ""
 }
 
 // checkDescriptors looks for files that a process may write by the descriptors that it has.
@@ -380,7 +262,7 @@ func checkDescriptors(t *testing.T, pid int) {
 	}
 	for _, fd := range all {
 		to, err := os.Readlink(dir + "fd/" + fd.Name())
-		if err != nil || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "/dev/") || strings.HasPrefix(to, "/memfd:") {
+		if err != nil || !strings.HasPrefix(to, "/") || strings.HasSuffix(to, "/dev/net/tun") || to == "/dev/null" || strings.HasPrefix(to, "/memfd:") {
 			continue
 		}
 		info, err := os.ReadFile(dir + "fdinfo/" + fd.Name())
@@ -442,26 +324,15 @@ func TestTakenOverWeb(t *testing.T) {
 	get()
 	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
 	keeper, routed := uint64(r.PID()), uint64(r.routerPID(t))
-	path := func(path string, then ...uint64) func(*captive) []uint64 {
-		return func(c *captive) []uint64 { return append([]uint64{c.write(t, 0, append([]byte(path), 0))}, then...) }
-	}
 	at := func(name string, flags uint64) func(*captive) []uint64 {
 		return func(c *captive) []uint64 { return []uint64{0, c.write(t, 0, append([]byte(name), 0)), flags} }
 	}
 	const listener = 4 // or what has its number now: the call is refused whatever that is
 	log := filepath.Join(r.dir, "handshakes.json")
 	ofPages := []attempt{
-		{"read a file", unix.SYS_OPENAT, at("/etc/passwd", unix.O_RDONLY), 0},
-		{"read a file by open", unix.SYS_OPEN, path("/etc/passwd", unix.O_RDONLY), 0},
-		{"read the log", unix.SYS_OPENAT, at(log, unix.O_RDONLY), 0},
-		{"write the log", unix.SYS_OPENAT, at(log, unix.O_WRONLY), 0},
 		{"look for a file", unix.SYS_NEWFSTATAT, at(log, 0), 0},
 		{"list a directory", unix.SYS_GETDENTS64, with(0), 0},
-		{"remove the log", unix.SYS_UNLINK, path(log), 0},
-		{"a socket", unix.SYS_SOCKET, with(unix.AF_INET, unix.SOCK_STREAM), 0},
-		{"a local socket", unix.SYS_SOCKET, with(unix.AF_UNIX, unix.SOCK_STREAM), 0},
 		{"a netlink socket", unix.SYS_SOCKET, with(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE), 0},
-		{"a socket pair", unix.SYS_SOCKETPAIR, with(unix.AF_UNIX, unix.SOCK_STREAM), 0},
 		{"connect", unix.SYS_CONNECT, with(listener), 0},
 		{"bind", unix.SYS_BIND, with(listener), 0},
 		{"end the listener", unix.SYS_SHUTDOWN, with(listener, unix.SHUT_RDWR), 0},
@@ -470,20 +341,21 @@ func TestTakenOverWeb(t *testing.T) {
 		{"send to an address", unix.SYS_SENDTO, with(listener), 0},
 		{"send a message", unix.SYS_SENDMSG, with(listener), 0},
 		{"take a descriptor", unix.SYS_RECVMSG, with(listener), 0},
-		{"signal another process", unix.SYS_KILL, with(victim, 0), 0},
-		{"signal the keeper", unix.SYS_KILL, with(keeper, 0), 0},
 		{"signal the router", unix.SYS_KILL, with(routed, 0), 0},
 		{"trace the router", unix.SYS_PTRACE, with(unix.PTRACE_ATTACH, routed), 0},
 		{"read the router's memory", unix.SYS_PROCESS_VM_READV, with(routed), 0},
 		{"an ioctl", unix.SYS_IOCTL, with(0, unix.TCGETS), 0},
 	}
-	all := attempts(t, victim)
+	all := aims(t, target{keeper: keeper, victim: victim, log: log, journal: journalOf(t, int(routed))})
 	for i := range all {
-		if all[i].want == unix.EAFNOSUPPORT {
-			all[i].want = 0 // it makes none at all
+		for j := range all[i].calls {
+			switch call := &all[i].calls[j]; call.want {
+			case unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.EACCES:
+				call.want = 0 // it makes no socket at all, and opens nothing
+			}
 		}
 	}
-	checkRefused(t, r.webPID(t), append(all, ofPages...))
+	checkRefused(t, r.webPID(t), append(all, aim{name: "the listener, and what is not the page's", calls: ofPages}))
 	get()
 	r.stop(t, unix.SIGTERM)
 }
@@ -499,7 +371,7 @@ func TestTakenOverInExec(t *testing.T) {
 	victim := uint64(lab.Router.Start("sleep", "infinity").PID())
 	routed := isolatedRouter(t, p.PID())
 	checkDescriptors(t, routed)
-	checkRefused(t, routed, append(attempts(t, victim), ofRouters(t, uint64(p.PID()), victim, log)...))
+	checkRefused(t, routed, aims(t, target{keeper: uint64(p.PID()), victim: victim, log: log, journal: log}))
 	checkHostKept(t, routed)
 	if err := p.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -509,4 +381,128 @@ func TestTakenOverInExec(t *testing.T) {
 	case <-time.After(tuntest.Patience):
 		t.Fatal("exec goes on after SIGTERM")
 	}
+}
+
+// TestTakenOverInUnit has code of the test run in the router of the service, and then connect by a
+// socket that it has from its keeper, unrecorded.
+func TestTakenOverInUnit(t *testing.T) {
+	lab := tuntest.NewLab(t)
+	m := bootService(t, lab.Router, func(string) {})
+	inside := m.mainPID(t)
+	keeper := m.outside(t, inside)
+	first := routerOf(keeper)
+	checkDescriptors(t, first)
+	const log = "/var/log/syntap/handshakes.json"
+	all := aims(t, target{keeper: uint64(inside), victim: 1, log: log, journal: journalOf(t, first), hidden: true})
+	for i := range all { // the unit has a process ended that makes calls of another architecture
+		all[i].calls = slices.DeleteFunc(all[i].calls, func(call attempt) bool { return call.number == x32Getpid })
+	}
+	checkRefused(t, first, all)
+	checkHostKept(t, first)
+
+	reached := countConnections(lab, 7001)
+	fd, ok := socketOf(t, first, netip.AddrPort{})
+	if !ok {
+		t.Fatal("the router has no socket that waits")
+	}
+	c := takeOver(t, first)
+	c.connect(t, fd, netip.MustParseAddrPort(tuntest.ServerAddr4+":7001"))
+	tuntest.Wait(t, "the finding", func() bool { return len(unrecordedIn(t, m.command(t, "cat", log).stdout)) > 0 })
+	if n := reached.Load(); n != 1 {
+		t.Errorf("%d connections have come", n)
+	}
+	c.abandon()
+	tuntest.Wait(t, "another router's status", func() bool {
+		return strings.Contains(m.command(t, "syntap", "status").stdout, "1 unrecorded; nothing new leaves")
+	})
+
+	second := routerOf(keeper)
+	const most = 512 // LimitNPROC=
+	if n, errno := makeThreads(t, second, 2*most); errno != unix.EAGAIN || n > most {
+		t.Errorf("%d threads, then %v; want %d at most, then %v", n, errno, most, unix.EAGAIN)
+	}
+	tuntest.Wait(t, "another router", func() bool { pid := routerOf(keeper); return pid > 0 && pid != second })
+	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
+		t.Errorf("stop: %+v", got)
+	}
+}
+
+// TestThreadsAreBounded has a router make threads without end. The kernel refuses that at some
+// time, and another router carries packets.
+func TestThreadsAreBounded(t *testing.T) {
+	t.Parallel()
+	requireRoot(t)
+	requireTools(t, "curl")
+	const most = 1024 // of a user of its own
+	exhaust := func(t *testing.T, keeper int) {
+		t.Helper()
+		first := isolatedRouter(t, keeper)
+		if n, errno := makeThreads(t, first, 2*most); errno != unix.EAGAIN || n > most {
+			t.Errorf("%d threads, then %v; want %d at most, then %v", n, errno, most, unix.EAGAIN)
+		}
+		tuntest.Wait(t, "another router", func() bool { pid := routerOf(keeper); return pid > 0 && pid != first })
+	}
+	t.Run("run", func(t *testing.T) {
+		t.Parallel()
+		lab := tuntest.NewLab(t)
+		serveHTTP(t, lab, greeting)
+		r := run(t, lab.Router, "syntap0", everything)
+		exhaust(t, r.PID())
+		lab.Router.Run("curl", "-sS", urls()[0])
+		r.stop(t, unix.SIGTERM)
+	})
+	t.Run("exec", func(t *testing.T) {
+		t.Parallel()
+		lab := tuntest.NewLab(t)
+		serveHTTP(t, lab, greeting)
+		dir := t.TempDir()
+		script := `curl -sS $1 && until [ -e $0 ]; do sleep 0.1; done; exec curl -sS $1`
+		p := lab.Router.Start(binary, "exec", "--", "sh", "-c", script, filepath.Join(dir, "go"), urls()[0])
+		tuntest.Wait(t, "the command", func() bool { return p.Stdout() != "" })
+		exhaust(t, p.PID())
+		if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+		if p.Err() != nil {
+			t.Errorf("exec ended with %v: %s", p.Err(), p.Stderr())
+		}
+	})
+}
+
+// makeThreads has a process make threads, which do nothing, up to some number, and kills it. It
+// returns how many there were, and why there were no more.
+func makeThreads(t *testing.T, pid, most int) (n int, errno unix.Errno) {
+	t.Helper()
+	c := takeOver(t, pid)
+	defer runtime.UnlockOSThread()
+	if err := unix.PtraceSetOptions(c.tid, unix.PTRACE_O_TRACECLONE); err != nil { // a new thread stops at its start
+		t.Fatal(err)
+	}
+	const thread = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM
+	for n < most && errno == 0 {
+		if _, errno = c.do(t, unix.SYS_CLONE, thread, c.page+4096); errno == 0 {
+			n++
+		}
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads { // one that is traced ends when its end is seen
+		tid, err := strconv.Atoi(thread.Name())
+		for err == nil {
+			var status unix.WaitStatus
+			_, err = unix.Wait4(tid, &status, unix.WALL, nil)
+			if errors.Is(err, unix.EINTR) {
+				err = nil
+			} else if status.Signaled() || status.Exited() {
+				break
+			}
+		}
+	}
+	return n, errno
 }

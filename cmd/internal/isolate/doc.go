@@ -112,7 +112,7 @@
 // A router may ask its keeper for sockets, and connect them to anywhere. It may ask for the filter
 // of package farseq at one of them, and for the program that has a socket. Where the keeper lacks
 // CAP_SETUID, the router keeps the keeper's user: in the unit, where that is syntap's own, and in
-// an ordinary user's exec.
+// an ordinary user's exec. It does so, too, where its user namespace knows no other.
 //
 // In run the keeper finds connections and flows that are on no record, after they have left
 // (package sent). In exec it does not yet. There is no mark, and no table of the host's to count

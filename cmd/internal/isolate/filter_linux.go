@@ -109,7 +109,9 @@ func ofRuntime(pid uint32) []seccomp.Rule {
 		{Number: unix.SYS_TGKILL, Check: seccomp.OnlyOneOf(0, unix.EPERM, pid)},
 		// Threads, and neither processes nor namespaces.
 		{Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, thread|newNamespace, thread)},
-		{Number: unix.SYS_MMAP, Check: seccomp.OnlyBits(2, unix.EPERM, unix.PROT_EXEC, 0)},
+		// Memory that is shared is not counted by RLIMIT_DATA.
+		{Number: unix.SYS_MMAP, Check: seccomp.Both(seccomp.OnlyBits(2, unix.EPERM, unix.PROT_EXEC, 0),
+			seccomp.OnlyBits(3, unix.EPERM, unix.MAP_TYPE, unix.MAP_PRIVATE))},
 		{Number: unix.SYS_MPROTECT, Check: seccomp.OnlyBits(2, unix.EPERM, unix.PROT_EXEC, 0)},
 		{Number: unix.SYS_PRCTL, Check: seccomp.OnlyOneOf(0, unix.EPERM, unix.PR_SET_VMA)},
 		{Number: unix.SYS_PRLIMIT64, Check: seccomp.OnlyNull(2, unix.EPERM)}, // reads

@@ -10,6 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The flags of memory.
+const (
+	own    = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
+	shared = unix.MAP_SHARED | unix.MAP_ANONYMOUS
+)
+
 // TestRouterFilter asks the filter about calls with arguments; e2e has a router make the others.
 func TestRouterFilter(t *testing.T) {
 	t.Parallel()
@@ -41,8 +47,9 @@ func TestRouterFilter(t *testing.T) {
 		{"a process", false, unix.SYS_CLONE, [6]uint64{uint64(unix.SIGCHLD)}, unix.EPERM},
 		{"a process for threads", true, unix.SYS_CLONE, [6]uint64{unix.CLONE_VM | unix.CLONE_VFORK}, unix.EPERM},
 		{"a thread in a namespace", false, unix.SYS_CLONE, [6]uint64{threads | unix.CLONE_NEWNET}, unix.EPERM},
-		{"memory", false, unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, 0},
-		{"memory to execute", false, unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, unix.EPERM},
+		{"memory", false, unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE, own}, 0},
+		{"memory that is shared", false, unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE, shared}, unix.EPERM},
+		{"memory to execute", false, unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC, own}, unix.EPERM},
 		{"execute memory", false, unix.SYS_MPROTECT, [6]uint64{0, 4096, unix.PROT_EXEC}, unix.EPERM},
 		{"interrupt a thread", false, unix.SYS_TGKILL, [6]uint64{pid, 4712, 23}, 0},
 		{"signal another process's thread", true, unix.SYS_TGKILL, [6]uint64{1, 1, 23}, unix.EPERM},
@@ -146,8 +153,8 @@ func TestPageFilter(t *testing.T) {
 		{"a process", unix.SYS_CLONE, [6]uint64{uint64(unix.SIGCHLD)}, unix.EPERM},
 		{"interrupt a thread", unix.SYS_TGKILL, [6]uint64{pid, 4712, 23}, 0},
 		{"signal another process", unix.SYS_KILL, [6]uint64{1, 6}, unix.EPERM},
-		{"memory", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE}, 0},
-		{"memory to execute", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, unix.EPERM},
+		{"memory", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_WRITE, own}, 0},
+		{"memory to execute", unix.SYS_MMAP, [6]uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC, own}, unix.EPERM},
 		{"open a file", unix.SYS_OPENAT, [6]uint64{}, unix.EPERM},
 		{"a socket", unix.SYS_SOCKET, [6]uint64{unix.AF_INET}, unix.EPERM},
 		{"connect", unix.SYS_CONNECT, [6]uint64{}, unix.EPERM},

@@ -22,7 +22,7 @@ const (
 	lastDynamic  = 65519
 )
 
-// errNoUser is the error where all of these are in use, or unknown to the user namespace.
+// errNoUser is the error where all of these are in use.
 var errNoUser = errors.New("no user is free")
 
 // unusedUser returns the number of a user that no entry of /etc/passwd or /etc/group and no process
@@ -100,11 +100,14 @@ func mapped() func(n uint32) bool {
 }
 
 // takeOwnUser has this process, all of its threads, run as a user that nothing else of this machine
-// has, if it may, as unusedUser says. It keeps its permitted capabilities, and ends with the
-// process that has started it.
+// has, if it may, as unusedUser says, and if its user namespace knows them. It keeps its permitted
+// capabilities, and ends with the process that has started it.
 func takeOwnUser(first bool) error {
 	if os.Geteuid() != 0 || !may(cap.SETUID) || !may(cap.SETGID) || !may(cap.KILL) {
 		return nil // without CAP_KILL its keeper could not end it
+	}
+	if known := mapped(); !known(firstDynamic) && !known(lastDynamic) {
+		return nil
 	}
 	// Root's processes are not counted, whatever the limit says.
 	if threads := raise(unix.RLIMIT_NPROC, mostThreads); threads < fewestThreads {

@@ -96,3 +96,9 @@ func OnlyBits(n uint32, errno unix.Errno, mask, value uint32) []bpf.Instruction 
 		Pass,
 	}
 }
+
+// Both passes a call that two checks pass, of which the first is one of OnlyOneOf, OnlyNull or
+// OnlyBits.
+func Both(first, second []bpf.Instruction) []bpf.Instruction {
+	return append(first[:len(first)-1:len(first)-1], second...) // it ends with Pass
+}
