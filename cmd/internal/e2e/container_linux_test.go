@@ -65,6 +65,10 @@ func TestContainer(t *testing.T) {
 	if got := command(t, lab.Router, binary, "status", "--at", "unix:"+socket); got.status != 0 || !strings.Contains(got.stdout, "2 established") {
 		t.Errorf("status, as a probe asks: %+v", got)
 	}
+	checkRights(t, r.routerPID(t), 0, 0, 0)
+	r.killRouter(t)
+	lab.Router.Run("curl", "-sS", urls()[0])
+	checkRights(t, r.routerPID(t), 0, 0, 0)
 	r.stop(t, unix.SIGTERM)
 	checkRecords(t, r.Stdout())
 	for line := range strings.Lines(r.Stderr()) { // which an engine mixes with the records

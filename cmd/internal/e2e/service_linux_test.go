@@ -71,6 +71,7 @@ func TestService(t *testing.T) {
 		}
 	}
 	expect("WATCHDOG=1")
+	checkRights(t, r.routerPID(t), 0, 0, 0)
 	for _, url := range urls() {
 		lab.Router.Run("curl", "-sS", url)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"syntap/tun/tuntest"
 )
@@ -46,7 +47,10 @@ for unit in systemd-sysctl systemd-modules-load systemd-binfmt systemd-udevd sys
 	ln -sf /dev/null "etc/systemd/system/$unit.service"
 done
 printf "[Unit]\nRequires=sysinit.target\nAfter=sysinit.target\nAllowIsolate=yes\n" >etc/systemd/system/lab.target
-exec chroot . env -i "PATH=$PATH" container=lab /lib/systemd/systemd --unit=lab.target --show-status=no
+pivot_root . mnt # not chroot, under which the kernel makes no user namespaces
+cd /
+umount -l /mnt
+exec env -i "PATH=$PATH" container=lab /lib/systemd/systemd --unit=lab.target --show-status=no
 '
 `
 
@@ -183,6 +187,15 @@ func TestSystemd(t *testing.T) {
 		})
 	}
 	checkServiceRights(t, m)
+	killed := routerOf(m.outside(t, m.mainPID(t)))
+	if err := unix.Kill(killed, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	tuntest.Wait(t, "another router's status", func() bool {
+		pid := routerOf(m.outside(t, m.mainPID(t)))
+		return pid > 0 && pid != killed && m.command(t, "syntap", "status").status == 0
+	})
+	checkServiceRights(t, m)
 	checkPriorities(t, m)
 	checkDropIn(t, m)
 	if got := m.command(t, "systemctl", "stop", "syntap"); got.status != 0 {
@@ -209,7 +222,7 @@ func TestSystemd(t *testing.T) {
 // capability, one that reads packets, and one that serves the page, with none. None is root's.
 func checkServiceRights(t *testing.T, m *machine) {
 	t.Helper()
-	type capabilities struct{ Effective, Permitted, Inheritable, Ambient []string }
+	type capabilities struct{ Effective, Permitted, Inheritable, Bounding, Ambient []string }
 	type process struct {
 		Role         string
 		UID          int
@@ -228,9 +241,9 @@ func checkServiceRights(t *testing.T, m *machine) {
 	}
 	none, admin := []string{}, []string{"CAP_NET_ADMIN"}
 	want := []process{
-		{"keeper", uid, capabilities{admin, admin, none, none}, true, "filter", false},
-		{"router", uid, capabilities{none, none, none, none}, true, "filter", haveLandlock()},
-		{"web", uid, capabilities{none, none, none, none}, true, "filter", haveLandlock()},
+		{"keeper", uid, capabilities{admin, admin, admin, admin, none}, true, "filter", false},
+		{"router", uid, capabilities{none, none, none, none, none}, true, "filter", haveLandlock()},
+		{"web", uid, capabilities{none, none, admin, admin, none}, true, "filter", haveLandlock()},
 	}
 	if diff := cmp.Diff(want, status.Processes); diff != "" {
 		t.Errorf("processes (-want +got):\n%s", diff)

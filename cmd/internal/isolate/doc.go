@@ -90,9 +90,11 @@
 //
 // The bounding set of a router is empty from its start. The keeper empties that of the thread which
 // starts routers ([LimitChildren]), and makes the capabilities that it gives them inheritable. That
-// takes CAP_SETPCAP, once. Where the keeper lacks it, as in the unit, the bounding set stays as it
-// is: a process that executes no program and gets no new privileges gets no capability by it. A
-// router of exec empties it in its own user namespace.
+// takes CAP_SETPCAP, once. A router of exec empties it in its own user namespace, and so does one
+// of run where the keeper lacks CAP_SETPCAP, as in the unit and in containers ([Alone]). The kernel
+// would tell it of no users there but its own: the sockets by which it asks for the users of others
+// come from the keeper. Where the kernel makes no user namespace, the bounding set stays as it is:
+// a process that executes no program and gets no new privileges gets no capability by it.
 //
 // The command of exec is not touched: its processes have been started before.
 //

@@ -18,6 +18,7 @@ type Needs struct {
 	Host     bool // it changes links, routes and nftables
 	Files    bool // it writes files
 	Routers  bool // it starts routers, which have no other rights than it has
+	Alone    bool // in user namespaces of their own, as Alone has them
 	Sockets  bool // it makes sockets of IPv4, IPv6 and Unix
 	Page     bool // it accepts connections, and has no other need
 
@@ -137,16 +138,29 @@ func dropCapabilities(had *cap.Set, keep []cap.Value, give bool) error {
 	if same, err := want.Cf(now); err == nil && same == 0 {
 		return nil // a filter of the service manager may forbid capset(2)
 	}
-	if err := want.SetProc(); err != nil { // the ambient set follows the inheritable one
+	err = want.SetProc() // the ambient set follows the inheritable one
+	if errors.Is(err, unix.EPERM) && onlyInheritable(want) {
+		return nil // it gives nothing to programs without new privileges
+	}
+	if err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
 	return nil
 }
 
-// EmptyBounding does a part of Enter, for a router: it takes all capabilities from the bounding
-// set, where this process may do that. It takes a call for each capability and thread. So it is
-// called at the start, when there are few threads and no packets.
-func EmptyBounding() error { return dropBounding(nil) }
+// onlyInheritable reports whether this process, having given up its ambient capabilities, has all
+// sets that are wanted but the inheritable one.
+func onlyInheritable(want *cap.Set) bool {
+	if err := prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL); err != nil {
+		return false
+	}
+	now, err := cap.GetPID(0)
+	if err != nil {
+		return false
+	}
+	diff, err := want.Cf(now)
+	return err == nil && !diff.Has(cap.Effective) && !diff.Has(cap.Permitted)
+}
 
 // dropBounding takes all but some capabilities from the bounding set, where this process may
 // (CAP_SETPCAP).

@@ -85,6 +85,9 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 		if n.Children {
 			forbidden &^= ofApart
 		}
+		if n.Alone {
+			forbidden &^= unix.CLONE_NEWUSER
+		}
 		return append(rules, seccomp.Rule{
 			Number: unix.SYS_CLONE, Check: seccomp.OnlyBits(0, unix.EPERM, forbidden, 0),
 		})

@@ -130,6 +130,31 @@ func TestKeeperFilter(t *testing.T) {
 	}
 }
 
+// TestNamespacesOfKeeper asks the filter which namespaces a keeper may make for its routers.
+func TestNamespacesOfKeeper(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		needs Needs
+		made  uint64 // flags of clone(2)
+	}{
+		"run":                     {Needs{Routers: true}, 0},
+		"run without CAP_SETPCAP": {Needs{Routers: true, Alone: true}, unix.CLONE_NEWUSER},
+		"exec":                    {Needs{Routers: true, Children: true}, ofApart},
+	} {
+		for _, kind := range []uint64{
+			unix.CLONE_NEWUSER, unix.CLONE_NEWNET, unix.CLONE_NEWIPC, unix.CLONE_NEWNS, unix.CLONE_NEWPID, unix.CLONE_NEWUTS, unix.CLONE_NEWCGROUP,
+		} {
+			want := unix.EPERM
+			if tt.made&kind != 0 {
+				want = 0
+			}
+			if got := verdict(t, tt.needs, auditArch, unix.SYS_CLONE, [6]uint64{kind}); got != want {
+				t.Errorf("%s: namespace %#x: %v, want %v", name, kind, got, want)
+			}
+		}
+	}
+}
+
 // TestPageFilter asks the filter of a process that serves a page.
 func TestPageFilter(t *testing.T) {
 	t.Parallel()

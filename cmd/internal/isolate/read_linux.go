@@ -74,6 +74,9 @@ func (f *Files) Read(role string) (Process, error) {
 	for i, list := range []*[]string{&c.Inheritable, &c.Permitted, &c.Effective, &c.Bounding, &c.Ambient} {
 		*list = capabilityNames(sets[i])
 	}
+	if uid, ok := userOutside(); ok && f.pid == os.Getpid() {
+		p.UID = uid
+	}
 	mounts, err := readAgain(f.mounts)
 	p.Writable = writableMounts(mounts)
 	return p, err

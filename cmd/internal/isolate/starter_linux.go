@@ -8,9 +8,13 @@ import (
 )
 
 // LimitChildren has programs that the calling thread starts get capabilities from their ambient set
-// alone. It empties the bounding set of this thread, where it may (CAP_SETPCAP), and makes the
-// capabilities that it has inheritable, so that they can be given.
+// alone, and none that is not made ambient for them. It empties the ambient set of this thread and,
+// where it may (CAP_SETPCAP), the bounding set, and makes the capabilities that it has inheritable,
+// so that they can be given.
 func LimitChildren() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("empty the ambient set: %w", err)
+	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {

@@ -49,10 +49,9 @@ type child struct {
 	state error          // of the process
 }
 
-// startChild starts a router. writer returns the writer of its records. With apart it is in
-// namespaces of its own, where the kernel makes them.
+// startChild starts a router. writer returns the writer of its records.
 func startChild(
-	start func(func() error) error, b *message.Beginning, sizes ring.Sizes, writer func(*ring.End) *remote.Writer, apart bool,
+	start func(func() error) error, b *message.Beginning, sizes ring.Sizes, writer func(*ring.End) *remote.Writer, in surroundings,
 ) (*child, error) {
 	ours, theirs, err := channel.New()
 	if err != nil {
@@ -70,7 +69,7 @@ func startChild(
 		pong: make(chan struct{}, 1), reloaded: make(chan message.Reloaded, 1), drained: make(chan int, 1), done: make(chan struct{}),
 		writer: writer(end), written: make(chan error, 1),
 	}
-	c.cmd, err = startProcess(start, message.RouterName, apart, theirs, memory.Memory, memory.Bell)
+	c.cmd, err = startProcess(start, message.RouterName, in, theirs, memory.Memory, memory.Bell)
 	if err != nil {
 		ours.Close()
 		_ = end.Close()
@@ -88,7 +87,7 @@ func startChild(
 
 // startProcess starts this program under another name, with files from channel.FD on. Its standard
 // error is passed on to that of this process, and it ends with it.
-func startProcess(start func(func() error) error, name string, apart bool, files ...*os.File) (*process, error) {
+func startProcess(start func(func() error) error, name string, in surroundings, files ...*os.File) (*process, error) {
 	input, err := noInput()
 	if err != nil {
 		return nil, err
@@ -101,17 +100,22 @@ func startProcess(start func(func() error) error, name string, apart bool, files
 	defer text.Close()
 	env = append(processEnvironment(), env...) // not nil, which would have all that of this process
 	p := &process{relayed: relayed}
-	for _, attr := range processAttributes(apart) {
+	for _, a := range starts(in) {
+		attr := a.attr
 		// It gets no signals of the terminal. In a session of its own it would be another group of
 		// the scheduler, too (sched(7), autogroup): packets would wait for a turn.
 		attr.Setpgid = true
 		attr.Pdeathsig = unix.SIGKILL
 		p.Cmd = &exec.Cmd{
-			Path: executable(), Args: []string{name}, Env: env, SysProcAttr: attr,
+			Path: executable(), Args: []string{name}, Env: append(env, a.env...), SysProcAttr: attr,
 			Stdin: input, Stdout: text, Stderr: text, // by default these take /dev/null
 			ExtraFiles: files,
 		}
-		if err = start(p.Start); err == nil {
+		begin := p.Start
+		if a.alone {
+			begin = func() error { return isolate.StartAlone(p.Start) }
+		}
+		if err = start(begin); err == nil {
 			return p, nil
 		}
 	}
@@ -139,16 +143,38 @@ func noInput() (*os.File, error) {
 	return r, w.Close()
 }
 
-// processAttributes returns those of a process, to be tried in turn. Without namespaces of its own
-// it has the capabilities that this process has, as ambient ones: those of a user who is not root
-// do not outlast execve(2), nor do those of root's file once there are no new privileges.
-func processAttributes(apart bool) (all []*unix.SysProcAttr) {
-	if apart {
+// surroundings are those in which a process is started, if the kernel makes the namespaces.
+type surroundings int
+
+const (
+	beside surroundings = iota // its keeper
+	alone                      // in a user namespace: isolate.Alone
+	apart                      // namespace.Apart
+)
+
+// oneStart is a way to start a process.
+type oneStart struct {
+	attr  *unix.SysProcAttr
+	env   []string // more of its environment
+	alone bool     // by isolate.StartAlone
+}
+
+// starts are those of a process, to be tried in turn. Without namespaces of its own it has the
+// capabilities that this process has, as ambient ones: those of a user who is not root do not
+// outlast execve(2), nor do those of root's file once there are no new privileges.
+func starts(in surroundings) (all []oneStart) {
+	switch in {
+	case apart:
 		if attr, err := namespace.Apart(); err == nil {
-			all = append(all, attr)
+			all = append(all, oneStart{attr: attr})
 		}
+	case alone:
+		if attr, env, ok := isolate.Alone(); ok {
+			all = append(all, oneStart{attr, []string{env}, true})
+		}
+	case beside:
 	}
-	return append(all, &unix.SysProcAttr{AmbientCaps: isolate.Permitted()}, &unix.SysProcAttr{})
+	return append(all, oneStart{attr: &unix.SysProcAttr{AmbientCaps: isolate.Permitted()}}, oneStart{attr: &unix.SysProcAttr{}})
 }
 
 // processVariables are those of the environment by which Go's runtime and times are set.

@@ -51,8 +51,16 @@ func (c *command) needsOwners() bool {
 	return c.Config.HTTP.Listen != "" || c.Attempted != nil || c.Log.NamesOwners() || c.Config.Egress.NeedsOwners()
 }
 
-// apart reports whether routers are in namespaces of their own.
-func (k *keeper) apart() bool { return k.command != nil }
+// surroundings returns those in which routers are started.
+func (k *keeper) surroundings() surroundings {
+	switch {
+	case k.command != nil:
+		return apart
+	case k.alone:
+		return alone
+	}
+	return beside
+}
 
 // redirect tells routers of other redirects.
 func (k *keeper) redirect(r *namespace.Redirects) {

@@ -132,7 +132,7 @@ func (k *keeper) takeSession(s *namespace.Session) {
 	}
 	k.page.await()
 	if !k.command.KeepRights {
-		isolateKeeper(k.log, true)
+		k.isolate()
 	}
 }
 

@@ -3,22 +3,23 @@
 package keeper
 
 import (
-	"github.com/sirupsen/logrus"
-
 	"syntap/cmd/internal/isolate"
 )
 
-// isolateKeeper has a keeper give up the rights that neither it nor its routers need. It keeps
-// those of its routers for the next one. That of exec has a command.
-func isolateKeeper(log logrus.FieldLogger, command bool) {
-	_, err := isolate.Enter(isolate.Needs{Host: true, Files: true, Routers: true, Sockets: true, Children: command})
+// isolate has the keeper give up the rights that neither it nor its routers need. It keeps those of
+// its routers for the next one. That of exec has a command.
+func (k *keeper) isolate() {
+	command := k.command != nil
+	_, err := isolate.Enter(isolate.Needs{
+		Host: true, Files: true, Routers: true, Alone: k.alone, Sockets: true, Children: command,
+	})
 	errs := []error{err}
 	if !command {
 		errs = append(errs, isolate.Hide())
 	}
 	for _, err := range errs {
 		if err != nil {
-			log.WithError(err).Warn(keeperKeeps)
+			k.log.WithError(err).Warn(keeperKeeps)
 		}
 	}
 }

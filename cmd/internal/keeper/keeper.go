@@ -30,6 +30,7 @@ type keeper struct {
 	log    *logrus.Logger
 	notify *Notifier
 	start  func(func() error) error
+	alone  bool // routers are in user namespaces of their own
 
 	limited sync.Once // see limit
 
@@ -61,7 +62,7 @@ func (k *keeper) open(ctx context.Context) (*child, error) {
 	if k.command != nil {
 		b.Hosts = k.command.hosts
 	}
-	c, err := startChild(k.start, b, message.RingSizes(b.Config, false), k.writer, k.apart())
+	c, err := startChild(k.start, b, message.RingSizes(b.Config, false), k.writer, k.surroundings())
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,11 @@ func (k *keeper) hand(c *child) error {
 		return fmt.Errorf("serve the router: %w", err)
 	}
 	defer channel.CloseFiles(theirs)
-	o, files := k.routing()
+	network := k.openNetwork()
+	if network != nil {
+		defer network.Close()
+	}
+	o, files := k.routing(network)
 	if err := c.send(message.Order{Route: o}, append(theirs, files...)...); err != nil {
 		c.kill()
 		return fmt.Errorf("hand the TUN to the router: %w", err)
@@ -112,8 +117,22 @@ func (k *keeper) hand(c *child) error {
 	return nil
 }
 
+// openNetwork opens the host's network for a router of run: in a user namespace of its own that
+// would take all users for one. nil where the router is to open it, or that of exec has its
+// command's.
+func (k *keeper) openNetwork() *owner.Network {
+	if k.command != nil || k.finder == nil {
+		return nil
+	}
+	n, err := owner.OpenNetwork(k.config.Load().TUN.Name)
+	if err != nil {
+		k.log.WithError(err).Warn("records will not name local users and processes")
+	}
+	return n
+}
+
 // routing returns all that a router gets with the TUN, and the files that come along.
-func (k *keeper) routing() (*message.Routing, []*os.File) {
+func (k *keeper) routing(network *owner.Network) (*message.Routing, []*os.File) {
 	o, files := &message.Routing{Queues: len(k.tun), Shown: k.page != nil}, slices.Clone(k.tun)
 	if k.finder != nil {
 		o.Searches, o.Lacks = true, k.finder.Lacks()
@@ -128,6 +147,10 @@ func (k *keeper) routing() (*message.Routing, []*os.File) {
 	}
 	sent := k.sentState()
 	o.ByRules, o.Past, o.Sent = k.byRules, k.host.Refused(), &sent
+	if network != nil {
+		o.Network, o.Device = len(network.Files()), network.Device()
+		files = append(files, network.Files()...)
+	}
 	if k.hold != nil {
 		files = append(files, k.hold)
 	}
@@ -269,7 +292,7 @@ func (k *keeper) take(host *route.Host, byRules bool) (err error) {
 	}
 	k.lookForOwners()
 	k.page.await()
-	isolateKeeper(k.log, false)
+	k.isolate()
 	return nil
 }
 

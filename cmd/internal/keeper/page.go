@@ -170,7 +170,7 @@ func (p *page) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd, err := startProcess(p.k.start, web.ProcessName, p.k.apart(), theirs, p.file, p.records.File())
+	cmd, err := startProcess(p.k.start, web.ProcessName, p.surroundings(), theirs, p.file, p.records.File())
 	_ = theirs.Close()
 	if err != nil {
 		_ = ours.Close()
@@ -184,6 +184,15 @@ func (p *page) serve(ctx context.Context) error {
 	late.Stop()
 	p.process.Store(0)
 	return cmp.Or(said, ended)
+}
+
+// surroundings returns those in which processes are started: in another user namespace the users of
+// those who ask could not be told apart.
+func (p *page) surroundings() surroundings {
+	if p.k.command != nil {
+		return apart
+	}
+	return beside
 }
 
 // answer answers a question of the process that serves the page. A question is a byte: there is

@@ -16,6 +16,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/host"
+	"syntap/cmd/internal/isolate"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/message"
@@ -50,7 +51,7 @@ func (s *Service) Open(ctx context.Context) error {
 		return err
 	}
 	k := &keeper{
-		log: s.Logger, notify: s.Notify, start: newStarter(s.Logger), past: make(chan struct{}, 1),
+		log: s.Logger, notify: s.Notify, start: newStarter(s.Logger), alone: isolate.NeedsAlone(), past: make(chan struct{}, 1),
 	}
 	s.keeper = k
 	k.config.Store(s.Config)

@@ -48,12 +48,16 @@ type Routing struct {
 	Shown    bool       // a stream for questions about its figures comes along
 	Sent     *SentState `json:",omitempty"`
 
+	// Of run.
+	Network int // files of an owner.Network that come along
+	Device  int // of it
+
 	Command *CommandRouting `json:",omitempty"` // nil in run
 }
 
 // Files returns how many files come along at least.
 func (o *Routing) Files() int {
-	n := 1 + max(1, o.Queues)
+	n := 1 + max(1, o.Queues) + o.Network
 	if o.Searches {
 		n++
 	}

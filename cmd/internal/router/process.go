@@ -29,6 +29,7 @@ import (
 	"syntap/cmd/internal/logger"
 	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/namespace"
+	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/ring"
 	"syntap/cmd/internal/sockets"
@@ -50,6 +51,7 @@ type Process struct {
 	rights   atomic.Pointer[isolate.Process] // of this process; nil = they cannot be told
 	sockets  *sockets.Pool                   // that the keeper makes
 	searches *searches                       // that the keeper makes
+	network  *owner.Network                  // of this host; nil in exec, or where the keeper has none
 	past     atomic.Uint64                   // packets that were refused on their way past the TUN
 	users    atomic.Pointer[[]uint32]        // of resolvers of this host
 	sent     atomic.Pointer[message.SentState]
@@ -73,7 +75,7 @@ type Process struct {
 // Run routes as the keeper says. The error that it returns is for the user. Once the router carries
 // packets, the keeper reports errors instead.
 func (r *Process) Run(ctx context.Context) error {
-	_ = isolate.EmptyBounding() // what is left Enter takes, and reports
+	_ = isolate.Begin() // what is left Enter takes, and reports
 	// A terminal sends them to both processes. They are for the keeper, whose orders count here.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
 	unix.CloseOnExec(channel.FD)
@@ -192,7 +194,12 @@ func (r *Process) takeTUN() (*tun.Device, *message.Routing, error) {
 			return nil, nil, err
 		}
 	} else {
-		r.lock = files
+		if o.Route.Network > 0 {
+			if r.network, err = owner.NetworkOf(files[:o.Route.Network], o.Route.Device); err != nil {
+				return nil, nil, err
+			}
+		}
+		r.lock = files[o.Route.Network:]
 	}
 	dev, err := tun.FromFiles(queues, r.config.TUN.MTU)
 	for _, f := range queues {
@@ -314,7 +321,7 @@ func (r *Process) router(dev *tun.Device, o *message.Routing) *router {
 	return &router{
 		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, Figures: r.figures,
 		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load, sent: r.sent.Load,
-		Owners: true, Forwards: true, Isolate: true, sockets: r.sockets, announce: r.announce(),
+		Owners: true, Network: r.network, Forwards: true, Isolate: true, sockets: r.sockets, announce: r.announce(),
 		searches: r.searches, resolvers: r.isResolver,
 		Started: func(func(context.Context) int) { _ = r.say(message.Word{Running: true}) },
 		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
