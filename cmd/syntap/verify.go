@@ -115,7 +115,7 @@ const maxRuns = 10
 
 // complete says of the runs of a log without breaks which ones have all their records in it.
 func complete(runs []chain.Run) (text string) {
-	whole, frames, open := 0, uint64(0), 0
+	whole, frames, died, open := 0, uint64(0), uint64(0), 0
 	for i, r := range runs {
 		name := "run " + r.ID
 		if r.ID == "" {
@@ -127,6 +127,7 @@ func complete(runs []chain.Run) (text string) {
 			whole++
 			if r.Frames != nil {
 				frames += r.Frames.Read
+				died += r.Frames.Died
 			}
 		case r.Ended:
 			text += name + " ended in order, but its first records were rotated away\n"
@@ -141,12 +142,16 @@ func complete(runs []chain.Run) (text string) {
 	if open > maxRuns {
 		text += fmt.Sprintf("%d more runs were killed\n", open-maxRuns)
 	}
-	const account = "as many records as it counted, and all %d frames of the TUN are accounted for\n"
+	const account = "as many records as it counted, and all %d frames of the TUN are accounted for%s\n"
+	but := ""
+	if died > 0 {
+		but = fmt.Sprintf(", but for %d that were read by routers which died", died)
+	}
 	switch {
 	case whole == 1:
-		text = fmt.Sprintf("1 run is complete: it has "+account, frames) + text
+		text = fmt.Sprintf("1 run is complete: it has "+account, frames, but) + text
 	case whole > 1:
-		text = fmt.Sprintf("%d runs are complete: each has "+account, whole, frames) + text
+		text = fmt.Sprintf("%d runs are complete: each has "+account, whole, frames, but) + text
 	}
 	return text
 }

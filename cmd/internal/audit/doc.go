@@ -92,7 +92,9 @@
 //
 // A run that stops in order writes a last record to each JSON log, with the number of its records
 // there, and the numbers of frames that came out of the TUN and were accounted for: handed on, or
-// dropped and counted.
+// dropped and counted. They are the sum over all routers of the run. Of one that has died the
+// kernel's count of the TUN tells how many it has read (died), but for exec's, whose TUN is in
+// another network.
 //
 //	{…,"msg":"end","seq":25,"records":{"handshake":10,"datagram":2,"flow":12,"finding":0,"gap":0},"frames":{…}}
 //

@@ -35,6 +35,7 @@ type Log struct {
 	sent      atomic.Pointer[func(*flow.Datagram)]
 	records   atomic.Uint64
 	counted   atomic.Pointer[func() record.Frames]
+	accounts  accounts
 	opened    atomic.Pointer[func() int]
 	failed    atomic.Bool // Run ends because a sink has failed
 	found     found
@@ -126,13 +127,20 @@ func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 
 func (l *Log) frames() *record.Frames {
-	f := l.counted.Load()
-	if f == nil {
-		return nil
+	if f := l.counted.Load(); f != nil {
+		n := (*f)()
+		return &n
 	}
-	n := (*f)()
-	return &n
+	return l.accounts.sum()
 }
+
+// Account adds the account of one of several routers to that of the run; nil is for one that has
+// died.
+func (l *Log) Account(f *record.Frames) { l.accounts.add(f) }
+
+// CountRead sets the function that tells how many frames all routers have read. Those that are in
+// no account are of routers that have died.
+func (l *Log) CountRead(f func() (uint64, error)) { l.accounts.countRead(f) }
 
 // Record takes a handshake, for tap.Options.OnRecord. It never blocks: when a queue is full the
 // record is lost, counted and announced.

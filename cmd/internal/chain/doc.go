@@ -33,8 +33,9 @@
 // # Runs
 //
 // Records are complete if the last record of their run, its end, has the number of records of each
-// type, and if as many frames are accounted for as came out of the TUN (Verified.Runs). A run that
-// was killed has no end: its records are linked, and include everything that has left, but their
+// type, and if as many frames are accounted for as came out of the TUN (Verified.Runs), by all
+// routers of the run; those of routers that died are accounted for as such. A run that was killed
+// has no end: its records are linked, and include everything that has left, but their
 // number cannot be checked. The records of one run are contiguous, because a log has one writer.
 //
 // # Without the key

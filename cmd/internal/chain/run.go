@@ -58,9 +58,9 @@ func (v *verifier) ends(file string, seq uint64, run *Run, line []byte) {
 		v.broken("%s: seq %d says that the run wrote %s, and the log has %s",
 			file, seq, counts(end.Records), counts(run.Records))
 	}
-	if f := end.Frames; f != nil && f.Read != f.Accounted {
+	if f := end.Frames; f != nil && f.Read != f.Accounted+f.Died {
 		v.broken("%s: seq %d says that %d frames came out of the TUN, and %d are accounted for",
-			file, seq, f.Read, f.Accounted)
+			file, seq, f.Read, f.Accounted+f.Died)
 	}
 }
 

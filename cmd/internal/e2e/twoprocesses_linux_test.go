@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -221,4 +223,42 @@ func TestStoppedRouterIsNoSignOfLife(t *testing.T) {
 		t.Error("no sign of life after the process goes on")
 	}
 	r.stop(t, unix.SIGTERM)
+}
+
+// TestEndCountsAllRouters kills a router. The last record of the run counts the frames of all of
+// them, and verify finds the log whole, and says which frames no router has counted.
+func TestEndCountsAllRouters(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	r := run(t, lab.Router, "syntap0", strings.Replace(everything, "format: json,", "format: json, chain: true,", 1))
+	for range 2 {
+		lab.Router.Run("curl", "-sS", urls()[0])
+		r.killRouter(t)
+	}
+	link, err := lab.Router.Netlink.LinkByName("syntap0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := link.Attrs().Statistics.TxPackets
+	lab.Router.Run("curl", "-sS", urls()[0])
+	r.stop(t, unix.SIGTERM)
+	all := strings.Split(strings.TrimSpace(r.read(t, "handshakes.json")), "\n")
+	var last struct {
+		Msg    string
+		Frames struct{ Read, Accounted, Died uint64 }
+	}
+	if err := json.Unmarshal([]byte(all[len(all)-1]), &last); err != nil {
+		t.Fatal(err)
+	}
+	f := last.Frames
+	if last.Msg != "end" || f.Died == 0 || f.Died > before || f.Read <= before || f.Read != f.Accounted+f.Died {
+		t.Errorf("the run ends with %s, want all frames, of which at most %d are of routers that died", all[len(all)-1], before)
+	}
+	got := command(t, lab.Router, binary, "verify", filepath.Join(r.dir, "handshakes.json"))
+	want := fmt.Sprintf("all %d frames of the TUN are accounted for, but for %d that were read by routers which died\n", f.Read, f.Died)
+	if got.status != 0 || !strings.Contains(got.stdout, "1 run is complete: ") || !strings.Contains(got.stdout, want) {
+		t.Errorf("verify: %+v, want %q", got, want)
+	}
 }

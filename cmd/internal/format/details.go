@@ -104,6 +104,9 @@ func (o *object) account(r *Record) {
 			o.open("frames")
 			o.uint("read", e.Frames.Read)
 			o.uint("accounted", e.Frames.Accounted)
+			if e.Frames.Died > 0 {
+				o.uint("died", e.Frames.Died)
+			}
 			o.close()
 		}
 	}

@@ -100,6 +100,7 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	defer close(stopped)
 
 	var last *message.Ended
+	k.records.log.CountRead(func() (uint64, error) { return route.FramesRead(s.Config.TUN.Name) })
 	k.records.start()
 	if err = limits.Explain(k.take(changed, c.ByRules)); err == nil {
 		err = limits.Explain(k.hand(router))

@@ -198,4 +198,6 @@ type Counts struct {
 type Frames struct {
 	Read      uint64 `json:"read"`
 	Accounted uint64 `json:"accounted"` // handed on, or dropped and counted
+	// Died had been read by routers that died, and so counted nothing.
+	Died uint64 `json:"died,omitempty"`
 }

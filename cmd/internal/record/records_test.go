@@ -129,7 +129,7 @@ func TestTypesMatchWriter(t *testing.T) {
 		{w.Gap(nil, 4, &Gap{Header: header, From: start, To: start, Lost: 1, Refused: 2, First: 3, Last: 4, Reason: Cut}), new(Gap)},
 		{w.Finding(nil, 12, everythingFound()), new(Finding)},
 		{w.Finding(nil, 13, &Finding{Header: header, Kind: BlackHole, Confidence: High}), new(Finding)},
-		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3, 4, 5}, Frames: &Frames{4, 5}}), new(End)},
+		{w.End(nil, 5, &End{Header: header, Records: Counts{1, 2, 3, 4, 5}, Frames: &Frames{4, 5, 6}}), new(End)},
 	} {
 		decoder := json.NewDecoder(bytes.NewReader(tt.line))
 		decoder.DisallowUnknownFields()

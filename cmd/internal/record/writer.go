@@ -104,6 +104,9 @@ func (w *Writer) End(dst []byte, seq uint64, e *End) []byte {
 	if e.Frames != nil {
 		o.uint(`,"frames":{"read":`, e.Frames.Read)
 		o.uint(`,"accounted":`, e.Frames.Accounted)
+		if e.Frames.Died > 0 {
+			o.uint(`,"died":`, e.Frames.Died)
+		}
 		o.raw(`}`)
 	}
 	return w.end(from)

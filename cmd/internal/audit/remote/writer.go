@@ -51,6 +51,7 @@ type Writer struct {
 	openings map[uint64]opening
 	owner    *record.Owner // of the last opening
 	full     bool          // openings were not kept
+	frames   *record.Frames
 
 	searches *searches
 
@@ -95,6 +96,7 @@ func (w *Writer) Run() error {
 		w.tell(o)
 	})
 	err := w.end.Receive(w.take, w.rest)
+	w.log.Account(w.frames)
 	w.ended.Store(true)
 	w.searches.wait()
 	w.o.Tally.Forget()
@@ -157,8 +159,7 @@ func (w *Writer) take(m []byte) error {
 		}
 		w.log.Missed(item.Gap)
 	case item.Frames != nil:
-		frames := *item.Frames
-		w.log.CountFrames(func() record.Frames { return frames })
+		w.frames = item.Frames
 	}
 	return nil
 }
