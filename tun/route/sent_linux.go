@@ -9,9 +9,10 @@ import (
 	"syntap/tun/nft"
 )
 
-// sentPriority is that of the chain for packets of the router's own sockets: behind connection
-// tracking, before all chains that translate destinations, so that it sees those of the sockets.
-const sentPriority = -160
+// sentPriority is that of the chain for packets of the router's own sockets: just behind connection
+// tracking, before all chains that translate destinations or set marks, so that it sees those of
+// the sockets.
+const sentPriority = -199
 
 // sentLabel is the label of connections of which a packet was logged, of all routers.
 const sentLabel = 31
@@ -45,7 +46,10 @@ func (s *steering) sent() {
 	router.add(nft.Protocol(unix.IPPROTO_TCP), nft.Goto("sent_payload"))
 	router.add(nft.Goto("sent_note"))
 
-	sent.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.Goto("sent_router"))
+	// A packet in a tunnel of the kernel has its socket still. Its mark is off by then: see marks.
+	sent.add(
+		nft.Mark(s.Mark), nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.Goto("sent_router"),
+	)
 	s.chain("sent_note", nil, note)
 	s.chain("sent_payload", nil, payload)
 	s.chain("sent_router", nil, router)

@@ -4,6 +4,7 @@ package keeper
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/message"
+	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/sent"
 	"syntap/tun/flow"
@@ -53,8 +55,18 @@ func (k *keeper) count(c *config.Config) {
 			c := k.config.Load()
 			return max(10*time.Minute, 2*c.Egress.DialTimeout+2*c.Tap.Timeout)
 		},
+		IsOpen: k.isOpen,
 		Found: k.unrecorded,
 	})
+}
+
+// isOpen reports whether a process has a socket between two ends, as a router has it.
+func (k *keeper) isOpen(local, remote netip.AddrPort) bool {
+	if owner.IsOpen(local, remote, 0) {
+		return true
+	}
+	link, err := net.InterfaceByName(k.config.Load().Egress.Interface)
+	return err == nil && owner.IsOpen(local, remote, link.Index)
 }
 
 // runCount compares until ctx ends.

@@ -189,3 +189,22 @@ func (d *diag) connecting(local, remote netip.AddrPort) (s Socket, err error) {
 	}
 	return s, nil
 }
+
+// IsOpen reports whether a process has a TCP socket that is connected, or connects, between two
+// ends, in the calling thread's network. It may be bound to an interface, 0 = none.
+func IsOpen(local, remote netip.AddrPort, device int) bool {
+	f, err := openNetlink()
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	d := newDiag(f, device)
+	if d.ask(family(local.Addr()), unix.IPPROTO_TCP, 0, local, remote) != nil {
+		return false
+	}
+	open := false
+	err = d.answers(false, func(b *bound) { // perhaps the rest of another connection, or a listener
+		open = b.local == local && b.remote == remote && b.inode != 0
+	})
+	return err == nil && open
+}

@@ -36,7 +36,7 @@ type End struct {
 	err     error    // the other end has lied
 
 	in              reader
-	begun, finished atomic.Uint64 // rounds of Receive
+	begun, finished atomic.Uint64 // rounds of Receive, each with its rest
 	blocked         atomic.Bool   // the other end has waited for room
 
 	serving sync.Mutex // held by Receive
@@ -276,6 +276,7 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 	var bells [256]byte
 	ended := false
 	for {
+		round := e.begun.Add(1)
 		n, err := e.takeAll(take)
 		if err != nil {
 			return err
@@ -283,6 +284,7 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 		if n > 0 {
 			rest()
 		}
+		e.finished.Store(round)
 		if err := e.flush(); err != nil {
 			return err
 		}
@@ -305,8 +307,8 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 	}
 }
 
-// Look has Receive take all that there is by now, and returns a function that reports whether it
-// has. Receive runs.
+// Look has Receive take all that there is by now, and rest, and returns a function that reports
+// whether it has. Receive runs.
 func (e *End) Look() (done func() bool) {
 	before := e.begun.Load()
 	_ = e.bell.SetReadDeadline(time.Unix(1, 0)) // fails only where Receive has ended
@@ -319,8 +321,6 @@ func (e *End) Blocked() bool { return e.blocked.Swap(false) }
 // takeAll takes the messages that are there, of no more bytes than the ring has, so that flush has
 // its turn.
 func (e *End) takeAll(take func(m []byte) error) (n int, err error) {
-	begun := e.begun.Add(1)
-	defer e.finished.Store(begun)
 	for from := e.in.at; e.in.at-from < uint64(len(e.in.data)); n++ {
 		m, err := e.in.take()
 		if err != nil {

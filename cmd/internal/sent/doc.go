@@ -26,25 +26,41 @@
 // ring when it became suspect: the router says first and sends then, so that no delay, of either
 // process or of the machine, makes a false one. Announcements go to the oldest of the suspects that
 // have the same destination. A connection that sends no byte has to be on record within ten
-// minutes, unless its router ends.
+// minutes, unless its router has ended, or no process has its socket any more.
 //
 // # No false finding
 //
-// A SYN that is sent again has the same sequence number. Where the entry of a flow has expired, was
-// flushed (conntrack -F) or has lost its label, its next packet is logged again: the flow is still
-// on record, or was lately; a connection whose SYN was not seen is not judged. Packets that another
-// rule drops later are announced all the same. Those that a full table of connection tracking drops
-// never come to the rules. Off connection tracking (notrack) each SYN is logged, and no datagram.
-// Where the log does not hold payload back and its ring was full, a record may be lost on its way:
-// what is missing within the next minute proves nothing, and is counted (Stats.Unjudged). Clocks
-// are monotonic, and decide only what is forgotten.
+// A finding closes the host, so it has to be certain. Where either side may be as it is without
+// that the router lies, nothing is said.
+//
+//   - A SYN that is sent again has the same sequence number.
+//   - Connections have the ends of one before them when ports are few, at once where the far side
+//     has closed. So their records are counted: the nth connection between two ends that sends
+//     bytes has n records before it. One that has no record, such as one without an answer, may
+//     leave its place to the record of another.
+//   - Where the entry of a flow has expired, was flushed (conntrack -F) or has lost its label, its
+//     next packet is logged again: the flow is still on record, or was lately; a connection whose
+//     SYN was not seen is not judged.
+//   - The packets of a tunnel of the kernel (IPsec, WireGuard, VXLAN) have the socket of the packet
+//     within, but not its mark, which package route takes off where packets leave.
+//   - Packets that another rule drops later are announced all the same. Those that a full table of
+//     connection tracking drops never come to the rules. Off connection tracking (notrack) each SYN
+//     is logged, and no datagram.
+//   - The router's own connections, which measure black holes, are announced as such. They may go
+//     where a connection on record has gone, beside connections of clients: which of them has sent
+//     bytes is not asked. Of destinations only the last 65,536 at least are remembered; behind that
+//     it is counted (Stats.Unjudged).
+//   - The keeper's own connections, to the stores of a fleet, it announces itself ([Tally.Trust]).
+//   - Where the log does not hold payload back and its ring was full, a record may be lost on its
+//     way: what is missing within the next minute proves nothing. Where one was lost, nothing does
+//     as long as that router lives. Both are counted (Stats.Unjudged).
+//   - Clocks are monotonic, and decide only what is forgotten.
 //
 // Where another router on this host has the same mark, the packets of both are logged to each, and
-// nothing is compared from then on.
-//
-// The router's own connections, which measure black holes, are announced as such. They may go where
-// a connection on record has gone. The keeper's own, to the stores of a fleet, it announces itself
-// ([Tally.Trust]).
+// nothing is compared from then on. Not known are programs of control groups that send sockets
+// elsewhere than they say (BPF_CGROUP_INET4_CONNECT), and rules that change the destination of a
+// packet before connection tracking: with one of these for the router's sockets, set route.enforce
+// to count.
 //
 // # When a router is found out
 //

@@ -3,6 +3,7 @@
 package sent
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // of later.
 const kept = 10 * time.Second
 
-// forgiven is for how long after a loss of records those that are missing prove nothing.
+// forgiven is for how long after the ring was full records that are missing prove nothing.
 const forgiven = time.Minute
 
 // sent takes the first packet of a connection or flow, or the first with bytes, as the kernel has
@@ -49,23 +50,22 @@ func (t *Tally) isBegun(k uint64) bool {
 
 // syn takes a SYN, which may have been seen before.
 func (t *Tally) syn(k uint64, p *packet, now time.Time) {
-	before := t.pending[k]
-	if before != nil && before.isn == p.isn || t.seen.has(seenKey(k, p.isn)) {
+	before, h := t.pending[k], t.histories.get(k)
+	if before != nil && before.isn == p.isn || h.known && h.isn == p.isn {
 		return
 	}
 	t.stats.Sent++
-	c := pending{isn: p.isn, remote: p.remote, since: now}
-	if t.recorded.take(k) {
-		if !t.announced.take(t.hash(flow.TCP, p.remote)) {
-			_ = t.own.take(t.hash(flow.TCP, p.remote))
-		}
-		t.seen.add(seenKey(k, p.isn))
-		return
-	}
+	c := pending{isn: p.isn, local: p.local, remote: p.remote, since: now}
 	// Those that have been seen before get the announcements first: by the end of a look there are
 	// as many as there were connections when it began.
 	if t.waiting == 0 {
 		t.isAnnounced(&c)
+	}
+	if h.left() > 0 { // one of them is its record
+		delete(t.pending, k)
+		h.isn, h.known, h.sent = p.isn, true, false
+		t.histories.put(k, h)
+		return
 	}
 	if before == nil && len(t.pending) >= mostPending {
 		t.stats.Missed++
@@ -79,29 +79,43 @@ func (t *Tally) syn(k uint64, p *packet, now time.Time) {
 
 // isAnnounced reports whether the router has said that it makes a connection.
 func (t *Tally) isAnnounced(c *pending) bool {
-	to := t.hash(flow.TCP, c.remote)
-	switch {
-	case c.announced:
-	case t.announced.take(to):
-		c.announced = true
-	case t.own.take(to):
-		c.announced, c.own = true, true
-		t.stats.Own++
-	}
+	c.announced = c.announced || t.announced.take(t.hash(flow.TCP, c.remote))
 	return c.announced
 }
 
-// payload takes the first segment of a connection that has bytes. One that is not pending is on
-// record, or was before its entry in conntrack was lost.
+// payload takes the first segment of a connection that has bytes, which may have been seen before.
+// Where its SYN was not seen, or is forgotten, nothing can be said.
 func (t *Tally) payload(k uint64, p *packet) {
-	if c := t.pending[k]; c != nil && !t.mayBeOwn(c) {
-		t.suspect(suspect{reason: Unwritten, proto: flow.TCP, remote: p.remote, key: k})
+	h, c := t.histories.get(k), t.pending[k]
+	switch {
+	case c == nil && (!h.known || h.sent), c != nil && c.sent:
+		return
+	case c == nil:
+		h.sent = true
+		if h.left() > 0 {
+			h.sending++
+		}
+	case t.suspect(suspect{reason: Unwritten, proto: flow.TCP, remote: p.remote, key: k, nth: h.sending + 1}):
+		c.sent = true
+		h.sending++
 	}
+	t.histories.put(k, h)
 }
 
-// mayBeOwn reports whether a connection is the router's own, to where there was one on record.
-func (t *Tally) mayBeOwn(c *pending) bool {
-	return c.own && t.remotes.has(t.hash(flow.TCP, c.remote))
+// mayBeOwn reports whether a connection to a destination may be the router's own, to where there
+// was one on record.
+func (t *Tally) mayBeOwn(remote netip.AddrPort) bool {
+	k := t.hash(flow.TCP, remote)
+	if !t.measured.has(k) {
+		return false
+	}
+	if t.remotes.has(k) {
+		return true
+	}
+	if t.remotes.forgot {
+		t.stats.Unjudged++
+	}
+	return t.remotes.forgot
 }
 
 // suspect notes a packet that should not have left, if there is room.
@@ -122,8 +136,20 @@ func (t *Tally) isCleared(s *suspect) bool {
 	case s.proto != flow.TCP:
 		return t.isBegun(s.key)
 	}
-	c := t.pending[s.key]
-	return c == nil || s.reason == Unannounced && t.isAnnounced(c) || s.reason == Unwritten && t.mayBeOwn(c)
+	if s.reason == Unannounced {
+		c := t.pending[s.key]
+		return c == nil || t.isAnnounced(c)
+	}
+	h := t.histories.get(s.key)
+	if int16(h.recorded-s.nth) >= 0 { // one for each of those that have sent bytes
+		return true
+	}
+	if !t.mayBeOwn(s.remote) {
+		return false
+	}
+	h.recorded++
+	t.histories.put(s.key, h)
+	return true
 }
 
 // judge returns the flows that should not have left. A packet is suspect until all has been taken
@@ -160,10 +186,10 @@ func (t *Tally) judge(now time.Time) (found []Unrecorded) {
 
 // find adds a flow to those that were found out. mu is held.
 func (t *Tally) find(found []Unrecorded, s *suspect, now time.Time) []Unrecorded {
-	if c := t.pending[s.key]; c != nil && s.proto == flow.TCP {
-		t.forget(s.key, c.isn)
+	if s.proto == flow.TCP && !s.never {
+		t.forget(s.key)
 	}
-	if s.reason != Unannounced && !s.never && !t.o.Gated(s.proto) && !t.lost.IsZero() && now.Sub(t.lost) < forgiven {
+	if s.reason != Unannounced && !s.never && t.mayBeLost(s.proto, now) {
 		t.stats.Unjudged++
 		return found
 	}
@@ -178,28 +204,71 @@ func (t *Tally) find(found []Unrecorded, s *suspect, now time.Time) []Unrecorded
 	return append(found, Unrecorded{s.proto, s.remote, 1, s.reason})
 }
 
+// forget has a connection be no more judged.
+func (t *Tally) forget(k uint64) {
+	h := t.histories.get(k)
+	if h.left() < 0 {
+		h.recorded++
+	}
+	if c := t.pending[k]; c != nil {
+		h.isn, h.known, h.sent = c.isn, true, true
+		delete(t.pending, k)
+	}
+	t.histories.put(k, h)
+}
+
+// mayBeLost reports whether a record may have been lost whose connection or flow went on.
+func (t *Tally) mayBeLost(p flow.Proto, now time.Time) bool {
+	if p == flow.TCP && t.lostHandshakes || p != flow.TCP && t.lostDatagrams {
+		return true
+	}
+	return !t.blocked.IsZero() && now.Sub(t.blocked) < forgiven && !t.o.Gated(p)
+}
+
 // rotate forgets connections that are long on record, and returns those that should be. All packets
 // that the kernel has told of are taken.
 func (t *Tally) rotate(now time.Time) (found []Unrecorded) {
+	for k, c := range t.turn(now) {
+		isOpen := t.o.IsOpen(c.local, c.remote)
+		t.mu.Lock()
+		switch same := t.pending[k] == c; {
+		case same && isOpen:
+			found = t.find(found, &suspect{reason: Late, proto: flow.TCP, remote: c.remote, key: k}, now)
+		case same: // such as one of several addresses that has not answered first
+			t.forget(k)
+		}
+		t.mu.Unlock()
+	}
+	return found
+}
+
+// mostLate is how many connections are looked for at a time.
+const mostLate = 1000
+
+// turn forgets what has not changed for a while, and returns connections that should be on record
+// by now, or closed.
+func (t *Tally) turn(now time.Time) map[uint64]*pending {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now.Sub(t.rotated) < kept {
 		return nil
 	}
 	t.rotated = now
-	t.recorded.turn()
-	t.seen.turn()
-	patience := t.o.Patience()
+	t.histories.turn()
+	for _, s := range t.suspects {
+		t.histories.put(s.key, t.histories.get(s.key))
+	}
+	patience, late := t.o.Patience(), make(map[uint64]*pending)
 	for k, c := range t.pending {
-		switch {
-		case now.Sub(c.since) < kept, !c.orphan && now.Sub(c.since) < patience:
-		case c.orphan, c.own, t.remotes.has(t.hash(flow.TCP, c.remote)):
-			t.forget(k, c.isn)
-		default:
-			found = t.find(found, &suspect{reason: Late, proto: flow.TCP, remote: c.remote, key: k}, now)
+		switch age := now.Sub(c.since); {
+		case age < kept:
+		case c.orphan, age >= patience && t.trusted.has(t.hash(flow.TCP, c.remote)):
+			t.forget(k)
+		case age >= patience && len(late) < mostLate:
+			late[k] = c
 		}
 	}
-	return found
+	return late
 }
 
 // wait returns until when Run may wait for packets; the zero value = until there are some. Where
@@ -207,7 +276,7 @@ func (t *Tally) rotate(now time.Time) (found []Unrecorded) {
 func (t *Tally) wait(now time.Time) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch nothing := len(t.pending) == 0 && t.recorded.empty() && t.seen.empty(); {
+	switch nothing := len(t.pending) == 0 && t.histories.empty(); {
 	case !nothing && now.Sub(t.rotated) >= kept:
 		return now.Add(time.Millisecond)
 	case len(t.suspects) > 0:

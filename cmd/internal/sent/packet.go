@@ -28,7 +28,7 @@ type packet struct {
 const snaplen = 60 + 20
 
 // parse reads the head of a packet, from its IP header on. ok is false where it says no
-// destination. A router sends neither extension headers nor fragments of its own.
+// destination. A router sends neither fragments nor, by itself, extension headers.
 func parse(b []byte) (p packet, ok bool) {
 	var at, length int
 	var transport byte
@@ -44,6 +44,10 @@ func parse(b []byte) (p packet, ok bool) {
 		length = int(binary.BigEndian.Uint16(b[4:]))
 		local, _ = netip.AddrFromSlice(b[8:24])
 		remote, _ = netip.AddrFromSlice(b[24:40])
+		if transport == unix.IPPROTO_HOPOPTS && len(b) > 41 { // of the kernel, beyond 64 KiB (RFC 2675)
+			header := 8 * (1 + int(b[41]))
+			transport, at, length = b[40], at+header, length-header
+		}
 	default:
 		return p, false
 	}

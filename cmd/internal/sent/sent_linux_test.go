@@ -26,10 +26,12 @@ type lab struct {
 	looks int // that have begun
 	taken int // that are over
 	gated bool
+
+	isOpen bool // each connection
 }
 
 func newLab() *lab {
-	l := &lab{now: begin, gated: true}
+	l := &lab{now: begin, gated: true, isOpen: true}
 	l.Tally = New(Options{
 		Look: func() func() bool {
 			l.looks++
@@ -38,6 +40,7 @@ func newLab() *lab {
 		},
 		Gated:    func(flow.Proto) bool { return l.gated },
 		Patience: func() time.Duration { return time.Minute },
+		IsOpen:   func(netip.AddrPort, netip.AddrPort) bool { return l.isOpen },
 		Found:    func([]Unrecorded) {},
 	})
 	return l
@@ -89,8 +92,12 @@ func TestHonest(t *testing.T) {
 	for seed := range uint64(5000) {
 		l := newLab()
 		h := &honest{lab: l, random: rand.New(rand.NewPCG(seed, 0))}
-		for i := range 12 {
-			h.flows = append(h.flows, h.flow(uint32(i)))
+		for i := range 8 {
+			var steps []step
+			for n := range 1 + h.random.IntN(4) {
+				steps = append(steps, h.flow(uint32(i), uint32(10*i+n))...)
+			}
+			h.flows = append(h.flows, steps)
 		}
 		h.run(t)
 		checkFound(t, l.found())
@@ -119,13 +126,13 @@ type step struct {
 	do   func()
 }
 
-// flow returns the steps of a flow.
-func (h *honest) flow(i uint32) (steps []step) {
-	from := netip.AddrPortFrom(local.Addr(), uint16(40000+i))
+// flow returns the steps of a flow from a port, by which others may have gone before.
+func (h *honest) flow(port, isn uint32) (steps []step) {
+	from := netip.AddrPortFrom(local.Addr(), uint16(40000+port))
 	to := []netip.AddrPort{server, other}[h.random.IntN(2)]
 	says := func(f func()) { steps = append(steps, step{true, f}) }
 	sends := func(f func()) { steps = append(steps, step{false, f}) }
-	if h.random.IntN(3) == 0 {
+	if h.random.IntN(4) == 0 {
 		says(func() { h.Begun(flow.UDP, to, true) })
 		for range 1 + h.random.IntN(3) { // the entry of conntrack expires
 			sends(func() { h.first(flow.UDP, to) })
@@ -133,14 +140,23 @@ func (h *honest) flow(i uint32) (steps []step) {
 		says(func() { h.Ended(flow.UDP, to) })
 		return steps
 	}
-	says(func() { h.Announce(to, false) })
-	for range 1 + h.random.IntN(3) {
-		sends(func() { h.syn(from, to, i) })
+	kind := h.random.IntN(6)
+	if kind == 0 { // a question of the router's own
+		says(func() { h.Connected(netip.AddrPort{}, to) })
 	}
-	if h.random.IntN(3) == 0 {
+	says(func() { h.Announce(to, kind == 0) })
+	for range 1 + h.random.IntN(3) {
+		sends(func() { h.syn(from, to, isn) })
+	}
+	if kind == 1 { // it has no answer
 		return steps
 	}
-	says(func() { h.Connected(from, to) })
+	if kind > 1 {
+		says(func() { h.Connected(from, to) })
+	}
+	if kind == 2 { // it sends nothing
+		return steps
+	}
 	for range 1 + h.random.IntN(2) { // connection tracking is flushed
 		sends(func() { h.data(from, to) })
 	}
@@ -226,11 +242,12 @@ func TestUnwritten(t *testing.T) {
 }
 
 // The router may ask a destination questions of its own where a connection to it is on record, and
-// nowhere else.
+// nowhere else. Which of its connections that is cannot be told.
 func TestSentOwn(t *testing.T) {
 	t.Parallel()
 	l := newLab()
 	l.Connected(netip.AddrPortFrom(local.Addr(), 1), server)
+	l.Announce(server, false) // for a client, which has no answer yet
 	for _, to := range []netip.AddrPort{server, other} {
 		l.Announce(to, true)
 		l.syn(local, to, 1)
@@ -242,8 +259,25 @@ func TestSentOwn(t *testing.T) {
 	}
 }
 
-// A connection that no record follows is found out later; one that had no answer when its router
-// died is none.
+// A destination that was on record long ago may be forgotten when the router measures its path.
+func TestForgottenDestination(t *testing.T) {
+	t.Parallel()
+	l := newLab()
+	l.Connected(netip.AddrPort{}, server)
+	for i := range uint32(2 * mostRemotes) {
+		l.Connected(netip.AddrPort{}, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80))
+	}
+	l.Announce(server, true)
+	l.syn(local, server, 1)
+	l.data(local, server)
+	checkFound(t, l.found())
+	if s := l.Stats(); s.Unjudged != 1 {
+		t.Errorf("counts %+v", s)
+	}
+}
+
+// A connection that no record follows, and that is still open, is found out later; one that had no
+// answer when its router died is none.
 func TestLateRecord(t *testing.T) {
 	t.Parallel()
 	l := newLab()
@@ -255,25 +289,43 @@ func TestLateRecord(t *testing.T) {
 	l.syn(local, server, 2)
 	l.Forget()
 	checkFound(t, l.later(10*time.Minute))
+	l.isOpen = false
+	l.Announce(other, false)
+	l.syn(local, other, 3)
+	checkFound(t, l.later(10*time.Minute))
 	if !l.wait(l.now).IsZero() {
 		t.Error("something is remembered for ever")
 	}
 }
 
-// A connection without a record, such as one of a client that has dialled again, leaves its port to
-// another one, whose record the keeper may have before its SYN.
+// A connection leaves its port to another one, whose record the keeper may have before it knows of
+// the SYN. Each record is good for one.
 func TestReusedPort(t *testing.T) {
 	t.Parallel()
-	l := newLab()
-	l.now = l.now.Add(-2 * fresh)
-	l.Announce(server, false)
-	l.syn(local, server, 1)
-	l.now = l.now.Add(2 * fresh)
-	l.Announce(server, false)
-	l.Connected(local, server)
-	l.syn(local, server, 2)
-	l.data(local, server)
-	checkFound(t, l.found())
+	for name, first := range map[string]func(l *lab){
+		"without a record": func(l *lab) { l.syn(local, server, 1) },
+		"on record":        func(l *lab) { l.syn(local, server, 1); l.Connected(local, server); l.data(local, server) },
+		"not seen yet":     func(l *lab) { l.Connected(local, server) },
+	} {
+		t.Log(name)
+		l := newLab()
+		l.Announce(server, false)
+		first(l)
+		l.Announce(server, false)
+		l.Connected(local, server)
+		if name == "not seen yet" {
+			l.syn(local, server, 1)
+			l.data(local, server)
+		}
+		l.syn(local, server, 2)
+		l.data(local, server)
+		l.data(local, server)
+		checkFound(t, l.found())
+		l.Announce(server, false)
+		l.syn(local, server, 3)
+		l.data(local, server)
+		checkFound(t, l.found(), Unrecorded{flow.TCP, server, 1, Unwritten})
+	}
 }
 
 // Datagrams and echoes to where no flow is on record are found out, and so are other messages than
@@ -296,23 +348,48 @@ func TestSentDatagrams(t *testing.T) {
 		Unrecorded{flow.ICMP, ping, 1, Unwritten})
 }
 
-// Where records may be lost on their way and connections go on, one that is missing proves nothing.
+// Where records may be lost on their way and connections go on, one that is missing proves nothing:
+// for a while, where they may be, and where they are, as long as that router lives.
 func TestLostRecords(t *testing.T) {
 	t.Parallel()
 	for _, gated := range []bool{false, true} {
-		l := newLab()
-		l.gated = gated
-		l.Announce(server, false)
-		l.syn(local, server, 1)
-		l.data(local, server)
-		l.Lost()
-		want := []Unrecorded{{flow.TCP, server, 1, Unwritten}}
-		if !gated {
-			want = nil
-		}
-		checkFound(t, l.found(), want...)
-		if s := l.Stats(); s.Unjudged+s.Unrecorded != 1 {
-			t.Errorf("gated %t: counts %+v", gated, s)
+		for _, lost := range []bool{false, true} {
+			l := newLab()
+			l.gated = gated
+			unwritten := func(isn uint32) {
+				l.Announce(server, false)
+				l.syn(local, server, isn)
+				l.data(local, server)
+			}
+			judged := []Unrecorded{{flow.TCP, server, 1, Unwritten}}
+			check := func(isJudged bool) {
+				t.Helper()
+				if isJudged {
+					checkFound(t, l.found(), judged...)
+				} else {
+					checkFound(t, l.found())
+				}
+			}
+			unwritten(1)
+			if lost {
+				l.Lost()
+			} else {
+				l.Blocked()
+			}
+			check(gated)
+			l.gated = true // by another config
+			unwritten(2)
+			check(gated || !lost)
+			l.gated = gated
+			l.now = l.now.Add(2 * forgiven)
+			unwritten(3)
+			check(gated || !lost)
+			l.Forget()
+			unwritten(4)
+			check(true)
+			if s := l.Stats(); s.Unjudged+s.Unrecorded != 4 {
+				t.Errorf("gated %t, lost %t: counts %+v", gated, lost, s)
+			}
 		}
 	}
 }

@@ -22,6 +22,9 @@ type Options struct {
 	Gated func(flow.Proto) bool
 	// Patience returns how long a connection may be without a record that sends nothing.
 	Patience func() time.Duration
+	// IsOpen reports whether a process has a socket that is connected, or connects, between two
+	// ends. It may take some time.
+	IsOpen func(local, remote netip.AddrPort) bool
 	// Found gets flows that are on no record. It is called by the goroutine of Run.
 	Found func([]Unrecorded)
 }
@@ -47,9 +50,9 @@ const (
 // Stats are the counts of a Tally since its beginning.
 type Stats struct {
 	Sent       uint64 // connections and flows that the kernel has seen
-	Own        uint64 // connections of the router's own among them
+	Own        uint64 // connections that were announced as the router's own
 	Unrecorded uint64
-	Unjudged   uint64 // of which nothing can be said, since records were lost on their way
+	Unjudged   uint64 // of which nothing can be said, since records were lost on their way, or forgotten
 	Missed     uint64 // packets that the kernel could not tell of
 }
 
@@ -62,30 +65,32 @@ type Tally struct {
 	mu        sync.Mutex // guards all below
 	stats     Stats
 	announced counts // connections that have not been seen yet, by destination
-	own       counts // those of the router's own
+	measured  set    // destinations of connections of the router's own
 	pending   map[uint64]*pending
-	recorded  set            // connections on record that have not been seen yet
-	seen      set            // SYNs of connections that are not pending any more
+	histories histories      // of connections, by their ends
 	remotes   set            // destinations of connections on record
 	open      map[uint64]int // flows without a handshake on record that are not over, by destination
 	ended     set            // destinations of those that are over
-	trusted   set            // destinations of the keeper's own datagrams
+	trusted   set            // destinations of the keeper's own connections and datagrams
 
 	suspects []suspect   // the oldest first
 	waiting  int         // of them, for an announcement
 	done     func() bool // nil = no look is under way
-	lost     time.Time   // records were, last
 	rotated  time.Time
+
+	// Of the present router.
+	blocked                       time.Time // records were perhaps lost, last
+	lostHandshakes, lostDatagrams bool      // records that held nothing back
 }
 
 // pending is a connection that was sent and is on no record yet.
 type pending struct {
-	isn       uint32
-	remote    netip.AddrPort
-	since     time.Time
-	announced bool
-	own       bool
-	orphan    bool // its router has ended
+	isn           uint32
+	local, remote netip.AddrPort
+	since         time.Time
+	announced     bool
+	sent          bool // bytes
+	orphan        bool // its router has ended
 }
 
 // suspect is a packet that should not have left, as far as has been said.
@@ -94,6 +99,7 @@ type suspect struct {
 	proto  flow.Proto
 	remote netip.AddrPort
 	key    uint64 // of TCP the connection's, else the destination's
+	nth    uint16 // of Unwritten: as many connections have sent bytes between its ends
 	never  bool   // no router sends such a packet
 	looked bool   // it was there when the look under way began
 }
@@ -104,7 +110,8 @@ const (
 	mostSuspects  = 1 << 12
 	mostRemotes   = 1 << 16
 	mostAnnounced = 1 << 15
-	mostSeen      = 1 << 18
+	mostMeasured  = 1 << 15
+	mostHistories = 1 << 18
 	mostTrusted   = 1 << 10
 )
 
@@ -112,8 +119,8 @@ const (
 func New(o Options) *Tally {
 	return &Tally{
 		o: o, seed: maphash.MakeSeed(), pending: make(map[uint64]*pending), open: make(map[uint64]int),
-		announced: counts{most: mostAnnounced}, own: counts{most: mostAnnounced},
-		recorded: set{most: mostSeen}, seen: set{most: mostSeen}, remotes: set{most: mostRemotes},
+		announced: counts{most: mostAnnounced}, measured: set{most: mostMeasured},
+		histories: histories{most: mostHistories}, remotes: set{most: mostRemotes},
 		ended: set{most: mostRemotes}, trusted: set{most: mostTrusted}, rotated: time.Now(),
 	}
 }
@@ -138,14 +145,12 @@ func (t *Tally) Announce(to netip.AddrPort, own bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.announcedBy(own).add(t.hash(flow.TCP, to))
-}
-
-func (t *Tally) announcedBy(own bool) *counts {
+	k := t.hash(flow.TCP, to)
+	t.announced.add(k)
 	if own {
-		return &t.own
+		t.stats.Own++
+		t.measured.add(k)
 	}
-	return &t.announced
 }
 
 // Connected notes that a connection is on record, or an attempt.
@@ -160,29 +165,13 @@ func (t *Tally) Connected(local, remote netip.AddrPort) {
 		return
 	}
 	k := t.hash(flow.TCP, local, remote)
-	p := t.pending[k]
-	if p == nil || p.orphan || time.Since(p.since) > fresh { // it may be of another one, with the same ends
-		t.recorded.add(k)
+	h := t.histories.get(k)
+	h.recorded++
+	if c := t.pending[k]; c != nil { // perhaps another one with the same ends
+		h.isn, h.known, h.sent = c.isn, true, c.sent
+		delete(t.pending, k)
 	}
-	if p != nil {
-		t.isAnnounced(p)
-		t.forget(k, p.isn)
-	}
-}
-
-// fresh is for how long the ends of a connection that is pending can be those of no other: the
-// kernel takes a port again when it has taken thousands of others.
-const fresh = time.Second
-
-// forget has a connection be pending no more. mu is held.
-func (t *Tally) forget(k uint64, isn uint32) {
-	delete(t.pending, k)
-	t.seen.add(seenKey(k, isn))
-}
-
-// seenKey stands for a SYN.
-func seenKey(connection uint64, isn uint32) uint64 {
-	return connection + uint64(isn)*0x9e3779b97f4a7c15
+	t.histories.put(k, h)
 }
 
 // Begun notes that a flow without a handshake is on record. Where ends is not set, Ended is not
@@ -223,22 +212,34 @@ func (t *Tally) Trust(p flow.Proto, remote netip.AddrPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k := t.hash(p, remote)
-	if p == flow.TCP {
-		t.own.add(k)
-		t.remotes.add(k)
-		return
-	}
 	t.trusted.add(k)
+	if p == flow.TCP {
+		t.announced.add(k)
+		t.measured.add(k)
+		t.remotes.add(k)
+	}
 }
 
-// Lost notes that records of the router may be lost on their way.
+// Blocked notes that records of the router may be lost on their way, because the ring was full.
+func (t *Tally) Blocked() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.blocked = time.Now()
+}
+
+// Lost notes that records of the router were lost on their way. Connections and flows that need not
+// wait for them go on without, to their end.
 func (t *Tally) Lost() {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lost = time.Now()
+	t.lostHandshakes = t.lostHandshakes || !t.o.Gated(flow.TCP)
+	t.lostDatagrams = t.lostDatagrams || !t.o.Gated(flow.UDP)
 }
 
 // Forget notes that the router has ended: its connections that have sent nothing get no record.
@@ -248,6 +249,7 @@ func (t *Tally) Forget() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.lostHandshakes, t.lostDatagrams = false, false
 	for _, p := range t.pending {
 		p.orphan = true
 	}

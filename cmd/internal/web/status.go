@@ -61,9 +61,9 @@ type Found struct {
 type Sent struct {
 	Error      string `json:"error,omitempty"` // why they are not compared with records
 	Flows      uint64 `json:"flows"`
-	Own        uint64 `json:"own"`        // connections of the router's own among them
+	Own        uint64 `json:"own"`        // connections that it has announced as its own
 	Unrecorded uint64 `json:"unrecorded"` // on no record
-	Unjudged   uint64 `json:"unjudged"`   // of which nothing can be said, since records were lost on their way
+	Unjudged   uint64 `json:"unjudged"`   // of which nothing can be said: records were lost, or destinations forgotten
 	Missed     uint64 `json:"missed"`     // packets of which the kernel could not tell
 	Closed     bool   `json:"closed"`     // nothing new leaves any more, since some were unrecorded
 }

@@ -313,7 +313,7 @@ const lookAgain = 50 * time.Millisecond
 
 func (w *Writer) rest() {
 	if w.end.Blocked() {
-		w.o.Tally.Lost() // perhaps
+		w.o.Tally.Blocked()
 	}
 	w.end.Post(takenWord, w.taken)
 	if w.Post() && w.looking.CompareAndSwap(false, true) {
