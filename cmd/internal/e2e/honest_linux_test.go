@@ -101,3 +101,34 @@ func TestMeasuredWhileBusy(t *testing.T) {
 	clients.Wait()
 	r.stop(t, unix.SIGTERM)
 }
+
+// TestMovedSource has the kernel send SYNs again from another address of the host, as
+// net.ipv4.ip_dynaddr has it for dial-up links. They cannot be told from others, and prove nothing.
+func TestMovedSource(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "ss")
+	lab := tuntest.NewLab(t)
+	lab.Server.Run("ip", "route", "add", "blackhole", "203.0.113.0/25")
+	serveEcho(lab.Server, ":7000")
+	r := run(t, lab.Router, "syntap0", sourcesOfLAN)
+	lab.Router.Sysctl("net.ipv4.ip_dynaddr", "1")
+	ctx, stop := context.WithCancel(t.Context())
+	var client sync.WaitGroup
+	client.Go(func() {
+		if c, err := lab.Client.Dial(ctx, "tcp", "203.0.113.50:7000"); err == nil {
+			c.Close()
+			t.Error("a server that is not there")
+		}
+	})
+	r.wait(t, "the router's SYN", func() bool {
+		return strings.Contains(output(lab.Router, "ss", "-tn", "state", "syn-sent"), "203.0.113.50:7000")
+	})
+	lab.Router.Run("ip", "address", "del", tuntest.RouterAddr4+"/24", "dev", "wan0")
+	lab.Router.Run("ip", "address", "add", "198.51.100.77/24", "dev", "wan0")
+	lab.Router.Run("ip", "route", "add", "default", "via", "198.51.100.2")
+	r.wait(t, "a word about it", func() bool { return strings.Contains(r.Stderr(), "not compared with records any more") })
+	stop()
+	client.Wait()
+	echo(t, dial(t, lab.Router, net.JoinHostPort(tuntest.ServerAddr6, "7000")))
+	r.stop(t, unix.SIGTERM)
+}

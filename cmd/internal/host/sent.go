@@ -5,6 +5,8 @@ package host
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +15,18 @@ import (
 	"syntap/tun/route"
 )
 
-// NoLog is why nothing is compared with records where there are none.
-const NoLog = "the config has no log (tap.log)"
+// Why nothing is compared with records.
+const (
+	NoLog         = "the config has no log (tap.log)"
+	MovingSources = "the kernel gives connections other source addresses (net.ipv4.ip_dynaddr)"
+)
+
+// SourcesMove reports whether a SYN may be sent again from another address than it was first, as
+// where a dial-up link comes up.
+func SourcesMove() bool {
+	b, err := os.ReadFile("/proc/sys/net/ipv4/ip_dynaddr")
+	return err == nil && strings.TrimSpace(string(b)) != "0"
+}
 
 // canLog asks the kernel once, as connTrack does.
 var canLog = sync.OnceValue(route.Logs)
@@ -27,6 +39,9 @@ func SentGroup(c *config.Config) (uint16, error) {
 	}
 	if len(c.Tap.Log) == 0 {
 		return 0, errors.New(NoLog)
+	}
+	if SourcesMove() {
+		return 0, errors.New(MovingSources)
 	}
 	if err := connTrack(); err != nil {
 		return 0, fmt.Errorf("connection tracking is missing: %w", err)

@@ -118,6 +118,12 @@ func (k *keeper) proves() bool {
 	if k.sent.off.Load() != nil {
 		return false
 	}
+	if host.SourcesMove() {
+		k.log.WithField("hint", "sysctl -w net.ipv4.ip_dynaddr=0, and restart the service").
+			Warn(host.MovingSources + ": they are not compared with records any more")
+		k.compareNoMore(host.MovingSources)
+		return false
+	}
 	same, err := k.host.SameMark()
 	if err != nil {
 		k.log.WithError(err).Warn("cannot tell whether another router has the same route.mark")

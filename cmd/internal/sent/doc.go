@@ -56,11 +56,16 @@
 //     as long as that router lives. Both are counted (Stats.Unjudged).
 //   - Clocks are monotonic, and decide only what is forgotten.
 //
-// Where another router on this host has the same mark, the packets of both are logged to each, and
-// nothing is compared from then on. Not known are programs of control groups that send sockets
-// elsewhere than they say (BPF_CGROUP_INET4_CONNECT), and rules that change the destination of a
-// packet before connection tracking: with one of these for the router's sockets, set route.enforce
-// to count.
+// Nothing is compared, from when that is noticed on, where another router on this host has the same
+// mark, since the packets of both are logged to each; and where SYNs may be sent again from another
+// address (net.ipv4.ip_dynaddr). Three things make false findings, which root alone can have done;
+// with one of them set route.enforce to count:
+//
+//   - a program of the keeper's user that sets the mark, such as root's "ping -m 21337";
+//   - a program of control groups that leads sockets elsewhere (BPF_CGROUP_INET4_CONNECT);
+//   - a rule that changes destinations before connection tracking.
+//
+// A rule that changes marks before connection tracking hides packets from the comparison.
 //
 // # When a router is found out
 //
