@@ -47,7 +47,7 @@ func TestPage(t *testing.T) {
 	}
 	b.wait("the totals", `document.querySelector('#outcomes').textContent.replace(/\s/g, '').startsWith('established2refused1')`)
 	b.wait("the charts", `document.querySelector('#chart-refused').textContent.includes('1 attempt, 1 destination')`)
-	for chart, want := range map[string]string{"times": "median", "mss": "100 % clamped", "outcomes": "of 3 not established"} {
+	for chart, want := range map[string]string{"times": "median", "mss": "100 % clamped", "outcomes": "of 3 failed"} {
 		b.wait("the chart of "+chart, fmt.Sprintf(`document.querySelector('#chart-%s').textContent.includes(%q)`, chart, want))
 	}
 
@@ -166,7 +166,7 @@ func (b *browser) asks(rows func(int) string) {
 	b.wait("no row", rows(0))
 	b.filter("port:80-81 !established")
 	b.wait("the refused one", rows(1))
-	b.wait("the charts to obey the filter", `document.querySelector('#chart-outcomes').textContent.includes('100 % of 1 not established')`)
+	b.wait("the charts to obey the filter", `document.querySelector('#chart-outcomes').textContent.includes('100 % of 1 failed')`)
 	b.filter("bytes:>0 tcp !open")
 	b.wait("those that have carried something", rows(4))
 	eval[any](b, `{
@@ -213,7 +213,7 @@ func (b *browser) charted(rows func(int) string) {
 	b.do(chromedp.Click("#all-times"))
 	b.wait("all rows", rows(5)+` && document.querySelector('#filter').value === 'tcp'`)
 	eval[any](b, `mouse('pointerdown', 0.2); mouse('pointermove', 1); mouse('pointerup', 1)`)
-	b.wait("the rows of that time", rows(5)+` && document.querySelector('#chart-outcomes').textContent.includes('of 5 not established')`)
+	b.wait("the rows of that time", rows(5)+` && document.querySelector('#chart-outcomes').textContent.includes('of 5 failed')`)
 	b.do(chromedp.Click("#all-times"))
 	b.wait("all rows", rows(5)+` && document.querySelector('#filter').value === 'tcp'`)
 }

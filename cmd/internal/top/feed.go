@@ -21,6 +21,7 @@ type feed struct {
 	records []arrival  // the oldest first
 	lost    uint64     // records that have not come
 	run     string     // of the router, from the last record on
+	begun   bool       // a record of the run has come
 	status  web.Status
 	err     error     // of the connection; nil = it stands
 	since   time.Time // of err
@@ -72,7 +73,11 @@ func (f *feed) event(e web.Event, decoder *format.Decoder) {
 	case "lost":
 		var missing struct{ Lost uint64 }
 		_ = json.Unmarshal(e.Data, &missing) // a malformed number is not counted
-		f.set(func() { f.lost += missing.Lost })
+		f.set(func() {
+			if f.begun { // else the router keeps them no longer
+				f.lost += missing.Lost
+			}
+		})
 	case "message":
 		f.message(e.Data, decoder)
 	}
@@ -87,7 +92,7 @@ func (f *feed) message(line []byte, decoder *format.Decoder) {
 	a := arrival{r, bytes.Clone(line)}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.records = append(f.records, a)
+	f.records, f.begun = append(f.records, a), true
 	if extra := len(f.records) - 4*kept; extra > 0 {
 		f.records, f.lost = f.records[extra:], f.lost+uint64(extra)
 	}
@@ -96,7 +101,7 @@ func (f *feed) message(line []byte, decoder *format.Decoder) {
 // begin starts anew for another run: the router sends the records that it keeps of earlier ones
 // again.
 func (f *feed) begin(run string) {
-	f.set(func() { f.run, f.records, f.lost = run, nil, 0 })
+	f.set(func() { f.run, f.begun, f.records, f.lost = run, false, nil, 0 })
 }
 
 // follow reads the router's records, and connects again when the connection has ended.

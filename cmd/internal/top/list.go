@@ -250,7 +250,7 @@ func (m *model) footer() string {
 		count += fmt.Sprintf(", paused, %d new (home = resume)", m.added-m.shown)
 	}
 	if m.lost > 0 {
-		count += fmt.Sprintf(", %d came too fast", m.lost)
+		count += fmt.Sprintf(", %d missed", m.lost)
 	}
 	return m.mistaken(faint.Render(fit(keys+"   "+count, m.width)), "")
 }
@@ -276,21 +276,23 @@ func (m *model) mistaken(line, separator string) string {
 
 // helpLines explains keys and the filter.
 func helpLines() []string {
-	keys := filter.Keys()
-	return []string{
+	lines := []string{
 		"", bold.Render("Keys"),
 		"  ↑ ↓ PgUp PgDn Home End   move; the list stands still until Home",
-		"  Enter → / Esc ←          open a connection, or the connections of a group / go back",
+		"  Enter → / Esc ←          open a connection or a group / go back",
 		"  /                        filter; Esc takes it away",
 		"  Tab                      group by name, process, destination, outcome",
-		"  s                        sort by time, bytes received, sent, duration, connect time",
+		"  s                        sort by time, received, sent, duration, connect time",
 		"  p                        pause",
 		"  q                        go back, quit",
 		"", bold.Render("Filter"),
 		"  name:*.example.com !refused port:443,8000-8999 dst:10.0.0.0/8 bytes:>1MB open",
-		"  All terms must match; of several values, or terms with the same key, one. ! turns a term around.",
-		"  keys: " + strings.Join(keys[:len(keys)/2], " "),
-		"        " + strings.Join(keys[len(keys)/2:], " "),
-		"", faint.Render("  any key goes back"),
+		"  All terms must match; of several values, or terms with the same key, one.",
+		"  ! turns a term around. The keys are:",
 	}
+	const widest = 76
+	for _, line := range wrap(strings.Join(filter.Keys(), " "), widest) {
+		lines = append(lines, "    "+line)
+	}
+	return append(lines, "", faint.Render("  any key goes back"))
 }

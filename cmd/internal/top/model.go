@@ -44,7 +44,8 @@ type model struct {
 	err    error
 	since  time.Time // of err
 	lost   uint64
-	rate   float64 // connections per second, smoothed
+	begun  time.Time // by the router's clock
+	rate   float64   // connections per second, smoothed
 
 	width, height int
 
@@ -67,7 +68,10 @@ type model struct {
 }
 
 func newModel(f *feed, status web.Status) *model {
-	return &model{feed: f, status: status, rows: rows{byID: make(map[id]*row)}, judge: new(filter.Filter), order: orders[0]}
+	return &model{
+		feed: f, status: status, begun: status.Started.Add(time.Duration(status.Uptime * float64(time.Second))),
+		rows: rows{byID: make(map[id]*row)}, judge: new(filter.Filter), order: orders[0],
+	}
 }
 
 // tick is the time to look for news.
@@ -102,20 +106,30 @@ func (m *model) update() {
 	if !m.fleet {
 		m.status = n.status
 	}
-	before := m.added
+	began := 0
 	for _, a := range n.records {
 		if m.fleet && a.record.Type == format.Handshake {
 			if r := m.byID[idOf(a.record)]; r == nil || r.Opening == nil { // it may come again
 				m.status.Handshakes[a.record.Outcome]++
 			}
 		}
+		before := m.added
 		m.add(a)
+		if m.beganSince(a.record) {
+			began += m.added - before
+		}
 	}
 	const weight = 0.1
-	m.rate += weight * (float64(m.added-before)/redraw.Seconds() - m.rate)
+	m.rate += weight * (float64(began)/redraw.Seconds() - m.rate)
 	if len(n.records) > 0 && !m.paused && m.open == nil {
 		m.arrange()
 	}
+}
+
+// beganSince reports whether a record is later than the display: a router begins with those that
+// it has kept.
+func (m *model) beganSince(r *format.Record) bool {
+	return m.fleet || r.RunID == m.run && r.Start().After(m.begun)
 }
 
 // arrange makes the list of the connections that match.

@@ -67,11 +67,39 @@ func TestList(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%d columns (-want +got):\n%s", width, diff)
 		}
-		for _, line := range m.drawn() {
+		all := m.drawn()
+		m.help = true
+		for _, line := range append(all, m.drawn()...) {
 			if n := ansi.StringWidth(line); n > width {
 				t.Errorf("a line of %d columns on a screen of %d: %q", n, width, line)
 			}
 		}
+	}
+}
+
+// TestRate: connections from before the display are listed, and are not in its rate; records that
+// the router no longer keeps were not missed.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	f := &feed{status: web.Status{Started: time.Date(2026, 11, 26, 9, 0, 0, 0, time.UTC), Uptime: 1.5}}
+	m := newModel(f, f.status)
+	f.begin("0123456789abcdef")
+	decoder := new(format.Decoder)
+	tell := func(kind, data string) { f.event(web.Event{Kind: kind, Data: []byte(data)}, decoder) }
+	tell("lost", `{"lost":7}`)
+	for _, r := range traffic[:2] {
+		tell("message", r)
+	}
+	m.update()
+	if m.rate != 0 || m.lost != 0 || len(m.all) != 2 {
+		t.Errorf("%v a second of %d, %d missed; want 0 of 2, 0 missed", m.rate, len(m.all), m.lost)
+	}
+	tell("message", strings.ReplaceAll(traffic[2], "0123456789abcdef", "fedcba9876543210")) // of an earlier run
+	tell("message", traffic[2])
+	tell("lost", `{"lost":7}`)
+	m.update()
+	if m.rate != 0.4 || m.lost != 7 {
+		t.Errorf("%v a second, %d missed; want 0.4, 7", m.rate, m.lost)
 	}
 }
 

@@ -115,7 +115,7 @@ export class Charts {
     const well = (sum.outcomes.get('established') ?? 0) + (sum.outcomes.get('answered') ?? 0);
     const all = sum.total;
     const now = columns.at(-2).total; // the last one is not full yet
-    say(figure, all === 0 ? 'none' : `${live ? `${perSecond(now)}/s now, ` : ''}${share(all - well, all)} of ${count(all)} not established`);
+    say(figure, all === 0 ? 'none' : `${live ? `${perSecond(now)}/s now, ` : ''}${share(all - well, all)} of ${count(all)} failed`);
     this.#drawn.outcomes = (x) => {
       const i = Math.max(0, Math.min(columns.length - 1, Math.floor(x / step)));
       const lines = [element('b', '', `${seconds(start + i * stretch)} – ${seconds(start + (i + 1) * stretch)}`)];
