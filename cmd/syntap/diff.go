@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,12 @@ func newDiffCommand() *cobra.Command {
 		Short:   "Show the connections of one log that another has not",
 		Long:    diffHelp,
 		Example: "  syntap diff last-build.json this-build.json",
-		Args:    cobra.ExactArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("want two logs, got %d", len(args))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := query.Query{Format: query.Format(format.value)}
 			q.Notice = notices(cmd)

@@ -25,11 +25,11 @@ func addPolicyFlags(cmd *cobra.Command) *policyFlags {
 		"*.example.com or [2001:db8::1]:22/tcp"
 	f := cmd.Flags()
 	f.Var(&ruleFlag{p, "--allow", config.Allow}, "allow", "let the command reach "+form+
-		", and nothing that no rule allows; may be repeated, the first rule that matches counts")
+		", and nothing else unless a rule allows it; may be repeated, the first rule that matches counts")
 	f.Var(&ruleFlag{p, "--deny", config.Deny}, "deny",
 		"keep the command from `TARGET`, of the same form; may be repeated")
-	f.StringVar(&p.file, "policy", "", "have the rules in `FILE`, the section egress of a config, "+
-		"in the place of the config's")
+	f.StringVar(&p.file, "policy", "", "use the rules in `FILE`, the section egress of a config, "+
+		"instead of the config's")
 	return p
 }
 

@@ -144,7 +144,7 @@ func (e *Egress) Compile() *egress.Rules {
 
 // LoadPolicy reads a policy: a file like a config's, which has the section egress alone.
 func LoadPolicy(file string) (*Egress, error) {
-	data, err := read(file)
+	data, err := read(file, `"syntap exec --learn FILE" writes one`)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func Load(file string) (*Config, error) {
 	if file == "" {
 		return Parse("default.yaml", configs.Default())
 	}
-	data, err := read(file)
+	data, err := read(file, `"syntap check" prints a complete config to start from`)
 	if err != nil {
 		return nil, err
 	}
@@ -73,11 +73,11 @@ func (d *document) parse(data []byte) *Config {
 	return c
 }
 
-// read returns the content of a config file.
-func read(file string) ([]byte, error) {
+// read returns the content of a file; source is a way to get one.
+func read(file, source string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, hint.Usage(err, `"syntap check" prints a complete config to start from`)
+		return nil, hint.Usage(err, source)
 	}
 	defer f.Close()
 	info, err := f.Stat()

@@ -29,6 +29,12 @@ func TestExecUsers(t *testing.T) {
 	if got := command(t, ns, binary, "exec", "--", "sudo", "-u", "nobody", "id", "-un"); got.status != 0 || got.stdout != "nobody\n" {
 		t.Errorf("sudo -u nobody id -un: %+v, want nobody", got)
 	}
+	// An ordinary user may see all processes of its own command.
+	const asUser = `mount -t tmpfs tmpfs /mnt && mknod -m 666 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun &&
+		install -m 755 "$1" /mnt && shift && exec setpriv --reuid=65534 --regid=65534 --clear-groups /mnt/syntap "$@"`
+	if got := command(t, ns, "unshare", "--mount", "sh", "-c", asUser, "sh", binary, "exec", "--format", "json", "-o", "/dev/null", "--", "true"); got.status != 0 || got.stderr != "" {
+		t.Errorf("exec as an ordinary user: %+v, want no word", got)
+	}
 	// A set-user-id copy of a program that tells its effective user.
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

@@ -141,6 +141,9 @@ func (k *keeper) routing(network *owner.Network) (*message.Routing, []*os.File) 
 		o.Users = k.resolvers.All()
 	}
 	if k.command != nil {
+		if os.Geteuid() != 0 {
+			o.Lacks = nil // the processes of the command are this user's
+		}
 		var others []*os.File
 		o.Command, others = k.command.routing()
 		return o, append(files, others...)

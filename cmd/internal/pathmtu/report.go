@@ -23,7 +23,11 @@ func (r *Result) Report() string {
 	}
 	line("icmp", icmp)
 	line("mss", fmt.Sprintf("%d announced, %d received", r.MSS.Client, r.MSS.Server))
-	fmt.Fprintf(&b, "%s\n", r.Verdict)
+	verdict := r.Verdict
+	if verdict == Both {
+		verdict = "black hole up and down"
+	}
+	fmt.Fprintf(&b, "%s\n", verdict)
 	if r.Clamp != nil {
 		fmt.Fprintf(&b, "cure: mss: [{dst: [\"%s\"], clamp: %d}]\n", r.Address.Addr().WithZone(""), *r.Clamp)
 	}

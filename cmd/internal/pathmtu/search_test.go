@@ -3,6 +3,7 @@ package pathmtu
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -74,6 +75,9 @@ func TestDecide(t *testing.T) {
 		clamp := 0
 		if r.Clamp != nil {
 			clamp = *r.Clamp
+		}
+		if tt.verdict == Both && !strings.Contains(r.Report(), "\nblack hole up and down\ncure: ") {
+			t.Errorf("a black hole both ways is reported as\n%s", r.Report())
 		}
 		if r.Verdict != tt.verdict || clamp != tt.clamp {
 			t.Errorf("up %+v, down %+v: %s, clamp %d, want %s, %d", tt.up, tt.down, r.Verdict, clamp, tt.verdict, tt.clamp)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -32,6 +33,8 @@ func Listen(address string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err),
 			"stop the program that has it, or set another http.listen")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err), "mkdir -p "+filepath.Dir(addr))
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}

@@ -1,11 +1,23 @@
 package web
 
 import (
+	"path/filepath"
 	"runtime"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/hint"
 )
+
+func TestListenInMissingDirectory(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "missing")
+	_, err := Listen("unix:" + dir + "/http.sock")
+	if got := hint.Of(err); got != "mkdir -p "+dir {
+		t.Errorf("%v, hint %q, want one to make the directory", err, got)
+	}
+}
 
 // listenAs listens on a Unix socket as another user. Only the thread changes its user, and ends
 // with that.

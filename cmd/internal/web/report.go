@@ -90,7 +90,7 @@ func (s Status) reportLog(line func(name, text string)) {
 		}
 	}
 	if n := s.Names; n != nil {
-		line("names", fmt.Sprintf("of %d addresses, %d in use, %d evicted", n.Addresses, n.InUse, n.Evicted))
+		line("names", fmt.Sprintf("addresses %d, in use %d, evicted %d", n.Addresses, n.InUse, n.Evicted))
 	}
 	for i := range s.Fleet {
 		name := ""

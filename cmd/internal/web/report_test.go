@@ -71,7 +71,7 @@ func TestReport(t *testing.T) {
   log         1054 records, lost: queue_full 9; 4 SYNs kept out while it could not be written
   owners      1000 found, not found: permission 50, deadline 4
               processes of other users cannot be found without CAP_A and CAP_B
-  names       of 312 addresses, 5 in use, 7 evicted
+  names       addresses 312, in use 5, evicted 7
 `},
 	}
 	for _, tt := range tests {
