@@ -28,7 +28,7 @@ Usage:
     syntap plan [-c FILE]         print the changes that run would make
     syntap cleanup                undo the changes of a dead run
     syntap status [flags]         show the state of a running syntap
-    syntap top [flags]            show its handshakes as they happen
+    syntap top [flags]            show its connections as they happen
     syntap log [flags] [FILE...]  search JSON logs
     syntap diff OLD NEW           show what is new in a JSON log
     syntap verify FILE...         check the hash chain of JSON logs
@@ -36,7 +36,7 @@ Usage:
     syntap schema                 print the JSON Schema of the records
 
     syntap version                print the version
-    syntap man [DIR]              print the man page, or all of them to DIR
+    syntap man [PAGE | DIR]       print a man page, or all of them to DIR
     syntap completion SHELL       print completions for bash, zsh or fish
 
 "syntap COMMAND --help" explains a command.
