@@ -161,7 +161,7 @@ func newFleetKeyCommand() *cobra.Command {
 		Use:   "key --master FILE ROUTER",
 		Short: "Print the key of a router's chain",
 		Long: `Key prints the key of a router, for its "chain_key": the HMAC-SHA-256 of its name, in hex, with
-the key in FILE. Who has FILE can verify all routers; who has the key of one, that one.`,
+the key in FILE. FILE verifies the logs of all routers, the key of a router only its own.`,
 		Example: `  (umask 077; openssl rand -hex 32 > /root/fleet.key)
   syntap fleet key --master /root/fleet.key edge1 | ssh edge1 'umask 077; cat > /etc/syntap/key'`,
 		Args: cobra.ExactArgs(1),

@@ -27,7 +27,7 @@ func addPolicyFlags(cmd *cobra.Command) *policyFlags {
 	f.Var(&ruleFlag{p, "--allow", config.Allow}, "allow", "let the command reach "+form+
 		", and nothing else unless a rule allows it; may be repeated, the first rule that matches counts")
 	f.Var(&ruleFlag{p, "--deny", config.Deny}, "deny",
-		"keep the command from `TARGET`, of the same form; may be repeated")
+		"keep the command from reaching `TARGET`, of the same form; may be repeated")
 	f.StringVar(&p.file, "policy", "", "use the rules in `FILE`, the section egress of a config, "+
 		"instead of the config's")
 	return p

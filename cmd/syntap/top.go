@@ -96,7 +96,7 @@ func topOfFleet(cmd *cobra.Command, flags *fleetFlags, ask *askFlags) error {
 
 func wantTerminal() error {
 	if !term.IsTerminal(os.Stdin.Fd()) || !term.IsTerminal(os.Stdout.Fd()) {
-		return hint.Usage(errors.New("top needs a terminal"), `"syntap status" prints to anything`)
+		return hint.Usage(errors.New("top needs a terminal"), `"syntap status" needs none`)
 	}
 	return nil
 }
