@@ -101,6 +101,9 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := limits.CheckSignals(false); err != nil { // the command's limits stay as they are
+		return err
+	}
 	limits.HalfOfProcessors(os.Getenv)
 	execution := keeper.Execution{Config: c, Log: handshakes, Logger: log}
 	attempts, err := e.attempts.follow(&execution)

@@ -272,6 +272,9 @@ func (h *Host) Close() error {
 	return err
 }
 
+// TookOver reports whether Configure has taken over what a dead run had left.
+func (h *Host) TookOver() bool { return len(h.dead()) > 0 }
+
 // Hold returns a file for another process. The next run of this interface waits until that has
 // ended ([Await]). It is nil where there are no rules, and so no journal.
 func (h *Host) Hold() (*os.File, error) {

@@ -71,8 +71,9 @@ func (s *Service) Open(ctx context.Context) error {
 
 // Run opens the TUN interface of the config, routes the host's traffic into it, and has the router
 // carry it until ctx ends. Then it restores the host. After an error with on_crash: closed it
-// leaves the host closed, because traffic would pass unrecorded. While it stops, it logs its
-// progress if it is slow or if another stop is requested.
+// leaves the host closed, because traffic would pass unrecorded. Where no router has carried
+// packets, that is so only if a dead run had left it closed. While it stops, it logs its progress if
+// it is slow or if another stop is requested.
 func (s *Service) Run(ctx context.Context) (err error) {
 	k := s.keeper
 	router := k.router.Load()
@@ -105,7 +106,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 	if err = limits.Explain(k.take(changed, c.ByRules)); err == nil {
 		err = limits.Explain(k.hand(router))
 	}
-	if err == nil {
+	carried := err == nil
+	if carried {
 		k.page.start(ctx)
 		last, err = s.keep(ctx, router, notices)
 		k.page.end()
@@ -115,7 +117,8 @@ func (s *Service) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, logErr)
 	}
 	stop.at.Store("taking rules and routes back")
-	return s.leave(ctx, changed, last, err)
+	closed := s.Config.Route.OnCrash == config.Closed && (carried || changed.TookOver())
+	return s.leave(changed, last, err, closed && ctx.Err() == nil)
 }
 
 // keep keeps the host and its router until ctx ends, and returns the last word of the router.
@@ -161,10 +164,10 @@ func (s *Service) announce() *host.NoticeBoard {
 	return board
 }
 
-// leave restores the host, or leaves it closed after an error. It is told how the router ended, if
-// that is known.
-func (s *Service) leave(ctx context.Context, host *route.Host, last *message.Ended, err error) error {
-	failed := err != nil && ctx.Err() == nil && s.Config.Route.OnCrash == config.Closed
+// leave restores the host or, where closed is set, leaves it closed after an error. It is told how
+// the router ended, if that is known.
+func (s *Service) leave(host *route.Host, last *message.Ended, err error, closed bool) error {
+	failed := err != nil && closed
 	if failed {
 		host.Abandon()
 	} else {
