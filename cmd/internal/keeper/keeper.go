@@ -164,9 +164,8 @@ func (k *keeper) routing(network *owner.Network) (*message.Routing, []*os.File) 
 // successor; the TUN stays, so that nothing of the host's traffic leaves meanwhile. One that ends
 // in order with an error has none.
 func (k *keeper) follow(ctx context.Context, c *child) (*message.Ended, error) {
-	pause := shortestPause
+	limit := restarts(200 * time.Millisecond)
 	for {
-		began := time.Now()
 		select {
 		case <-c.done:
 		case <-ctx.Done():
@@ -181,38 +180,31 @@ func (k *keeper) follow(ctx context.Context, c *child) (*message.Ended, error) {
 		case ctx.Err() != nil:
 			return nil, c.failure()
 		}
-		if time.Since(began) > steady {
-			pause = shortestPause
-		}
 		const text = "the router has died, another one is started: open connections are reset"
 		k.log.WithError(c.failure()).Error(text)
 		var err error
-		if c, err = k.replace(ctx, &pause); err != nil {
+		if c, err = k.replace(ctx, limit); err != nil {
 			return nil, nil //nolint:nilerr // a stop is asked for, and there is nothing to be ended
 		}
 	}
 }
 
-// The pauses between routers that die at once: the first has a successor at once.
-const (
-	shortestPause = 10 * time.Millisecond
-	longestPause  = 200 * time.Millisecond
-	steady        = 10 * time.Second // one that lives for so long does not die at once
-)
+// restarts bounds how often a process is started in place of one that has died: ten times at once,
+// and then once in each interval. So one that is killed now and then has its successor at once, and
+// one that dies at its start takes little processor time.
+func restarts(interval time.Duration) *rate.Limiter { return rate.NewLimiter(rate.Every(interval), 10) }
+
+// shortestPause is the one between two looks at whether there is another router.
+const shortestPause = 10 * time.Millisecond
 
 // replace starts a router in place of one that has died, until one takes the TUN. It fails only
 // when ctx ends.
-func (k *keeper) replace(ctx context.Context, pause *time.Duration) (*child, error) {
+func (k *keeper) replace(ctx context.Context, limit *rate.Limiter) (*child, error) {
 	told := rate.Sometimes{First: 1, Interval: time.Minute}
 	for {
-		if *pause > shortestPause {
-			select {
-			case <-time.After(*pause):
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
+		if err := limit.Wait(ctx); err != nil {
+			return nil, err
 		}
-		*pause = min(2**pause, longestPause)
 		c, err := k.open(ctx)
 		if err == nil {
 			err = k.hand(c)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -37,11 +38,27 @@ func TestReplaceTellsOnce(t *testing.T) {
 	k.records.start()
 	defer k.records.close() //nolint:errcheck // there are none
 	k.config.Store(c)
-	pause := shortestPause
-	if _, err := k.replace(ctx, &pause); err == nil {
+	if _, err := k.replace(ctx, restarts(time.Hour)); err == nil {
 		t.Error("replace has a router")
 	}
 	if n := strings.Count(said.String(), "no such program"); n != 1 || attempts != 8 {
 		t.Errorf("%d attempts, said %d times, want 8 and 1:\n%s", attempts, n, &said)
+	}
+}
+
+// TestRestarts has a process die again and again.
+func TestRestarts(t *testing.T) {
+	t.Parallel()
+	limit, now := restarts(time.Second), time.Now()
+	for i := range 20 {
+		if got := limit.AllowN(now, 1); got != (i < 10) {
+			t.Errorf("start %d at once: %v", i+1, got)
+		}
+	}
+	for i := range 20 {
+		now = now.Add(time.Second)
+		if !limit.AllowN(now, 1) {
+			t.Errorf("no start %d, a second after the one before", i+1)
+		}
 	}
 }

@@ -135,32 +135,21 @@ func (p *page) close() {
 	_ = p.file.Close()
 }
 
-// longestWebPause is the longest pause between processes that die at once.
-const longestWebPause = 10 * time.Second
-
 // lastAnswers is how long a process has for its end when it cannot ask any more.
 const lastAnswers = 1500 * time.Millisecond
 
 // keep keeps a process until ctx ends.
 func (p *page) keep(ctx context.Context) {
-	pause := shortestPause
+	limit := restarts(time.Second)
 	for {
-		began := time.Now()
 		err := p.serve(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		p.k.log.WithError(err).Error("the process that serves http.listen has died, another one is started")
-		if time.Since(began) > steady {
-			pause = shortestPause
+		if limit.Wait(ctx) != nil {
+			return
 		}
-		if pause > shortestPause {
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-			}
-		}
-		pause = min(2*pause, longestWebPause)
 	}
 }
 
