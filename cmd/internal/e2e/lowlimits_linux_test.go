@@ -28,8 +28,8 @@ func TestLowLimits(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestFewDescriptors starts a router that may open few files, and more from start to start, until it
-// takes the TUN. Each start before fails with a remedy, and leaves the host as it was.
+// TestFewDescriptors starts a router that may open few files, and more from start to start, until
+// it takes the TUN. Each start before fails with a remedy, and leaves the host as it was.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "prlimit", "nft")
@@ -94,8 +94,8 @@ func TestFewDescriptorsAfterDeath(t *testing.T) {
 	lab.Router.Run(binary, "cleanup")
 }
 
-// TestFewSignals starts a router and a command whose user may have few signals that wait. The router
-// lifts a soft limit.
+// TestFewSignals starts a router and a command whose user may have few signals that wait. The
+// router lifts a soft limit.
 func TestFewSignals(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)

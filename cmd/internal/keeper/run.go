@@ -72,8 +72,8 @@ func (s *Service) Open(ctx context.Context) error {
 // Run opens the TUN interface of the config, routes the host's traffic into it, and has the router
 // carry it until ctx ends. Then it restores the host. After an error with on_crash: closed it
 // leaves the host closed, because traffic would pass unrecorded. Where no router has carried
-// packets, that is so only if a dead run had left it closed. While it stops, it logs its progress if
-// it is slow or if another stop is requested.
+// packets, that is so only if a dead run had left it closed. While it stops, it logs its progress
+// if it is slow or if another stop is requested.
 func (s *Service) Run(ctx context.Context) (err error) {
 	k := s.keeper
 	router := k.router.Load()

@@ -36,7 +36,7 @@ func CheckSignals(raise bool) error {
 		"let it have more: ulimit -i 1024, or LimitSIGPENDING= in its unit")
 }
 
-// signals returns how many signals of this user wait, and how many may, as proc_pid_status(5) tells.
+// signals returns how many signals of this user wait, and how many may (proc_pid_status(5)).
 func signals() (queued, limit uint64) {
 	text, _ := os.ReadFile("/proc/self/status")
 	_, rest, _ := strings.Cut(string(text), "\nSigQ:")
