@@ -309,7 +309,8 @@ func sameElements(a, b []nftables.SetElement) bool {
 }
 
 var hooks = map[string]*nftables.ChainHook{
-	"prerouting": nftables.ChainHookPrerouting, "output": nftables.ChainHookOutput, "postrouting": nftables.ChainHookPostrouting,
+	"prerouting": nftables.ChainHookPrerouting, "forward": nftables.ChainHookForward,
+	"output": nftables.ChainHookOutput, "postrouting": nftables.ChainHookPostrouting,
 }
 
 // elements translates the elements of a set. A range ends before the next address; one that reaches

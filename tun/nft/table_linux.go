@@ -73,7 +73,7 @@ type Chain struct {
 // Hook attaches a chain to the path of packets.
 type Hook struct {
 	Type     string // "filter", "route" or "nat"
-	At       string // "prerouting", "output" or "postrouting"
+	At       string // "prerouting", "forward", "output" or "postrouting"
 	Priority int
 }
 

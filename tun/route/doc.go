@@ -53,6 +53,9 @@
 //   - Packets that a transparent proxy of this host has taken (TPROXY, REDIRECT) are the proxy's.
 //     The host's redirections are kept off the router's own sockets, whose packets would go in a
 //     circle.
+//   - Packets from the TUN go to this host, to Sources, and to machines that this host masquerades
+//     and that have asked. To others they are dropped, and this host's errors about them enter: the
+//     router would send past its own records.
 //   - Packets of other machines enter if their source is in Sources. Any other enters if the host
 //     would send it by an uplink and it did not arrive by one: masquerading then gives it the TUN's
 //     address, and the tap drops packets that were not masqueraded.

@@ -32,6 +32,9 @@ func (c Config) label() int { return 32 + c.Table%94 }
 // too, for all routers.
 const decidedLabel = 126
 
+// deliveredLabel is the label of connections that a packet from a TUN has begun, for all routers.
+const deliveredLabel = 30
+
 // outsideLabel is the label of connections that have entered and stay outside from then on, for all
 // routers: see doc.go.
 const outsideLabel = 127
@@ -147,6 +150,9 @@ func (s *steering) local() {
 	// Before all else: the entry may be that of a client's socket which had the same port. The mark
 	// is no secret, and CAP_NET_RAW suffices to set it: the user has to be the router's.
 	local.add(nft.SocketMark(s.Mark), nft.OfUID(uint32(os.Geteuid())), nft.SetLabel(decidedLabel), nft.Accept)
+	for _, protocol := range []uint8{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} { // about packets from the TUN
+		local.add(nft.Related, nft.Protocol(protocol), nft.Label(deliveredLabel), s.enter, nft.Accept)
+	}
 	local.addICMPErrors(nft.Reply) // about packets that enter: they go to the client
 	s.addKnown(&local)
 	local.add(nft.NotEstablished, nft.Goto("local_new"))
@@ -277,7 +283,7 @@ func (s *steering) forwarded() {
 	first.add(nft.Goto("destination"))
 
 	// Answers enter to a packet that the router delivers first, such as a peer's datagram.
-	forwarded.add(nft.From(s.Name), nft.New, nft.SetLabel(s.label()))
+	forwarded.add(nft.From(s.Name), nft.New, nft.SetLabel(s.label()), nft.SetLabel(deliveredLabel))
 	forwarded.add(nft.From(s.Name), nft.SetMark(0), nft.Accept)
 	if s.KeepInbound {
 		s.noteAskers(&forwarded)
@@ -293,9 +299,23 @@ func (s *steering) forwarded() {
 		forwarded.addAnew("forwarded_new")
 		forwarded.addUntracked("forwarded_new")
 	}
+	s.delivered()
 	s.chain("forwarded_midstream", nil, midstream)
 	s.chain("forwarded_new", nil, first)
 	s.chain("forwarded", filter("prerouting", lastPriority), forwarded)
+}
+
+// delivered adds the chain that drops packets from the TUN to other machines than clients: a router
+// that is taken over would have this host forward them, on no record.
+func (s *steering) delivered() {
+	var delivered, judged chainRules
+	delivered.add(nft.From(s.Name), nft.Goto("delivered_to"))
+	judged.add(nft.Destination4.In("sources4"), nft.Accept)
+	judged.add(nft.Destination6.In("sources6"), nft.Accept)
+	judged.add(nft.Label(s.label()), nft.Reply, nft.Accept) // to a machine that this host masquerades
+	judged.add(nft.Counter(), nft.Drop)
+	s.chain("delivered_to", nil, judged)
+	s.chain("delivered", filter("forward", firstPriority), delivered)
 }
 
 // noteAskers notes other machines that ask a group or a broadcast: connection tracking sees no

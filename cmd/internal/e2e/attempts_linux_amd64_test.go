@@ -84,6 +84,11 @@ func aims(t *testing.T, on target) []aim {
 			{"socket(AF_PACKET)", unix.SYS_SOCKET, socket(unix.AF_PACKET, unix.SOCK_RAW, 0), another},
 			{"socket(AF_XDP)", unix.SYS_SOCKET, socket(unix.AF_XDP, unix.SOCK_RAW, 0), another},
 		}},
+		{name: "write IP headers itself, for sockets that it has from its keeper", calls: []attempt{
+			{"setsockopt(IP_HDRINCL)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IP, unix.IP_HDRINCL), 0},
+			{"setsockopt(IP_OPTIONS)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IP, unix.IP_OPTIONS), 0},
+			{"setsockopt(IPV6_HDRINCL)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IPV6, 36), 0},
+		}},
 		{name: "reach the hypervisor, by vsock", calls: []attempt{
 			{"socket(AF_VSOCK)", unix.SYS_SOCKET, socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0), another},
 		}},

@@ -73,6 +73,7 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 	rules := []seccomp.Rule{
 		{Number: unix.SYS_SOCKET, Check: sockets(n)},
 		{Number: unix.SYS_IOCTL, Check: seccomp.OnlyOneOf(1, unix.EPERM, ioctls...)},
+		{Number: unix.SYS_SETSOCKOPT, Check: options},
 		ofDescriptors,
 	}
 	if !n.Files { // directories alone, to be read
@@ -98,6 +99,14 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 	}
 	return rules
 }
+
+// options judges setsockopt(2): a process does not write IP headers itself, which with a raw socket
+// could be those of any protocol.
+var options = seccomp.If(1, unix.SOL_IP, seccomp.UnlessOneOf(2, unix.EPERM, unix.IP_HDRINCL, unix.IP_OPTIONS),
+	seccomp.If(1, unix.SOL_IPV6, seccomp.UnlessOneOf(2, unix.EPERM, ipv6HeaderIncluded), []bpf.Instruction{seccomp.Pass}))
+
+// ipv6HeaderIncluded is IPV6_HDRINCL of linux/in6.h.
+const ipv6HeaderIncluded = 36
 
 // ofDescriptors judges fcntl(2): a descriptor that is ready could send any signal to a process of
 // the same user.
@@ -178,7 +187,7 @@ var frequent = []uint32{
 	unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_READ, unix.SYS_WRITE, unix.SYS_EPOLL_PWAIT,
 	unix.SYS_RECVMSG, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_RECVMMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM,
 	unix.SYS_FUTEX, unix.SYS_NANOSLEEP, unix.SYS_CLOSE, unix.SYS_EPOLL_CTL, unix.SYS_CONNECT,
-	unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_GETSOCKNAME, unix.SYS_BIND, unix.SYS_SHUTDOWN,
+	unix.SYS_GETSOCKOPT, unix.SYS_GETSOCKNAME, unix.SYS_BIND, unix.SYS_SHUTDOWN,
 	unix.SYS_READLINKAT,
 }
 
