@@ -56,6 +56,26 @@ func TestExecUsers(t *testing.T) {
 	}
 }
 
+// TestForbidden: a user who may not read a log, ask a socket, or write a log, is told who may.
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "setpriv", "unshare")
+	ns := tuntest.NewNamespace(t)
+	requireRoot(t)
+	const script = `mount -t tmpfs -o mode=755 tmpfs /mnt && install -m 755 "$1" /mnt && mkdir -m 700 /mnt/private && shift &&
+		exec setpriv --reuid=65534 --regid=65534 --clear-groups /mnt/syntap "$@"`
+	for line, want := range map[string]string{
+		"log /mnt/private/log":               "hint: read it as root, or as a member of its group\n",
+		"status --at unix:/mnt/private/http": "hint: ask as root, or as a member of the socket's group\n",
+		"run -o /mnt/private/log":            "hint: run it as root, or as a user who may write there\n",
+	} {
+		args := append([]string{"--mount", "sh", "-c", script, "sh", binary}, strings.Fields(line)...)
+		if got := command(t, ns, "unshare", args...); got.status != 1 || !strings.HasSuffix(got.stderr, ": permission denied\n"+want) {
+			t.Errorf("%s: %+v, want %q", line, got, want)
+		}
+	}
+}
+
 // TestExecDoors has a service that gives root listen on the host.
 func TestExecDoors(t *testing.T) {
 	t.Parallel()

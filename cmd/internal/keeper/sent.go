@@ -56,7 +56,7 @@ func (k *keeper) count(c *config.Config) {
 			return max(10*time.Minute, 2*c.Egress.DialTimeout+2*c.Tap.Timeout)
 		},
 		IsOpen: k.isOpen,
-		Found: k.unrecorded,
+		Found:  k.unrecorded,
 	})
 }
 

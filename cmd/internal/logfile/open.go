@@ -46,6 +46,9 @@ func cannotOpen(path string, err error) error {
 	if dir := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) {
 		return hint.Fail(failed, fmt.Sprintf("mkdir -p %s", dir))
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return hint.Fail(failed, "run it as root, or as a user who may write there")
+	}
 	return failed
 }
 

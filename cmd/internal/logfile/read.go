@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"syntap/cmd/internal/hint"
 )
 
 // Stdin is the path that stands for standard input.
@@ -36,6 +38,9 @@ func OpenRead(path string) (io.ReadCloser, error) {
 		if z, gzErr := os.Open(path + gzipSuffix); !errors.Is(gzErr, fs.ErrNotExist) {
 			f, path, err = z, path+gzipSuffix, gzErr
 		}
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = hint.Fail(err, "read it as root, or as a member of its group")
 	}
 	if err != nil {
 		return nil, err

@@ -102,9 +102,12 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 	response, err := c.http.Do(request)
 	if err != nil {
 		err = fmt.Errorf("ask %s: %w", c.address, errors.Unwrap(err)) // without the URL
-		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) {
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 			return nil, hint.Fail(err,
 				`start "syntap run" with this http.listen in its config, or name the address of a running one with --at`)
+		case errors.Is(err, syscall.EACCES):
+			return nil, hint.Fail(err, "ask as root, or as a member of the socket's group")
 		}
 		return nil, err
 	}
