@@ -101,8 +101,10 @@ func (r *router) checkRecords(t *testing.T) {
 		for _, name := range r.files(t, pattern) {
 			log := readLog(t, name)
 			checkRecords(t, log)
-			if !r.hostile && strings.Contains(log, `"kind":"unrecorded"`) {
-				t.Errorf("%s has a finding of unrecorded flows", name)
+			for line := range strings.Lines(log) {
+				if !r.hostile && strings.Contains(line, `"kind":"unrecorded"`) {
+					t.Errorf("%s has a finding of unrecorded flows: %s", name, line)
+				}
 			}
 		}
 	}

@@ -204,15 +204,24 @@ func TestUnrecordedUnderLoad(t *testing.T) {
 	serveEchoes(lab)
 	go echoDatagrams(lab.Server.ListenPacket("udp", net.JoinHostPort(tuntest.ServerAddr4, "7003")))
 	r := run(t, lab.Router, "syntap0", everything)
-	connectEchoes(t, lab, scaled(500, 20_000))
-	for range scaled(1, 100) {
+	connections, rounds := scaled(500, 20_000), scaled(1, 100)
+	connectEchoes(t, lab, connections)
+	var echoed atomic.Int64
+	more := func() {
+		t.Helper()
+		until := echoed.Load() + 10
+		r.wait(t, "connections", func() bool { return echoed.Load() >= until })
+	}
+	for range rounds {
 		ctx, stop := context.WithCancel(t.Context())
 		var clients sync.WaitGroup
 		for i := range 8 {
 			clients.Go(func() {
 				for ctx.Err() == nil {
 					if i%2 == 0 {
-						_ = echoOneByte(lab.Router, net.JoinHostPort(addresses()[i/2%2], "7000"))
+						if echoOneByte(lab.Router, net.JoinHostPort(addresses()[i/2%2], "7000")) == nil {
+							echoed.Add(1)
+						}
 						continue
 					}
 					if c, err := lab.Router.Dial(ctx, "udp", net.JoinHostPort(tuntest.ServerAddr4, "7003")); err == nil {
@@ -224,15 +233,19 @@ func TestUnrecordedUnderLoad(t *testing.T) {
 				}
 			})
 		}
-		before := len(r.records(t))
-		more := func() bool { return len(r.records(t)) > before+20 }
-		r.wait(t, "connections", more)
+		more()
 		lab.Router.Run("conntrack", "-F")
 		r.killRouter(t)
-		before = len(r.records(t))
-		r.wait(t, "connections", more)
+		more()
 		stop()
 		clients.Wait()
 	}
 	r.stop(t, unix.SIGTERM)
+	connections += int(echoed.Load())
+	records := r.records(t) // checks lines and numbers
+	recorded := len(slices.DeleteFunc(records, func(r record) bool { return r.Outcome != "established" }))
+	reportf(t, "%d rounds of SIGKILL, %d connections, %d on record", rounds, connections, recorded)
+	if recorded < connections {
+		t.Error("a connection is not on record")
+	}
 }
