@@ -15,6 +15,7 @@ import (
 	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
+	"syntap/tun/raw"
 )
 
 // dial starts a connection to the far side. The caller has set handshake.dialling, so that no other
@@ -325,7 +326,7 @@ func (c *conn) dropSocket() {
 func (s *Stack) closeSocket(fd int) {
 	if fd >= 0 {
 		s.poller.Remove(fd)
-		_ = unix.Close(fd)
+		raw.Close(fd)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	tunflow "syntap/tun/flow"
+	"syntap/tun/raw"
 )
 
 // cause is an event that ends a connection, or one of its directions.
@@ -181,7 +182,7 @@ func (c *conn) endHandshake(do action, why cause) {
 // endRelay executes the actions of an end that concern an established connection.
 func (c *conn) endRelay(do action) {
 	if do&shutServer != 0 {
-		_ = unix.Shutdown(c.fd, unix.SHUT_WR)
+		raw.Shutdown(c.fd, unix.SHUT_WR)
 		c.seen.set(serverShut)
 	}
 	if do&shutClient != 0 {

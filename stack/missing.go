@@ -11,6 +11,7 @@ import (
 	"syntap/stack/peek"
 	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/raw"
 )
 
 // farSide has the sequence numbers of a connection's far side, as far as they are known.
@@ -34,21 +35,21 @@ const (
 func (c *conn) writeFirst(g *peek.Views) (int, syscall.Errno) {
 	s := c.stack
 	if s.o.First == nil || s.firsts.Load() >= mostFirst || s.firsts.Add(1) > mostFirst {
-		return writev(c.fd, g.IOV)
+		return raw.Writev(c.fd, g.IOV)
 	}
 	learn, short := s.o.First(c.upstream.server.Port())
 	if short && g.Size > 2*shortFirst {
 		g.Cut(shortFirst)
 	}
 	if !learn {
-		return writev(c.fd, g.IOV)
+		return raw.Writev(c.fd, g.IOV)
 	}
 	c.seen.set(looped)
 	before, ok := sockmem.TCP(c.fd)
 	if !ok || !farseq.Loop(c.fd, true) {
-		return writev(c.fd, g.IOV)
+		return raw.Writev(c.fd, g.IOV)
 	}
-	n, errno := writev(c.fd, g.IOV)
+	n, errno := raw.Writev(c.fd, g.IOV)
 	farseq.Loop(c.fd, false)
 	origin, ok := farseq.Looped(c.fd, c.upstream.client, c.upstream.server, before.Bytes_received)
 	if after, is := sockmem.TCP(c.fd); ok && is && after.Bytes_received == before.Bytes_received {

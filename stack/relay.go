@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -15,6 +14,7 @@ import (
 	"syntap/stack/peek"
 	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
+	"syntap/tun/raw"
 )
 
 // direction is one direction of a connection. The poller and netstack's callbacks wake it.
@@ -108,7 +108,7 @@ func (c *conn) write(g *peek.Views) (int, syscall.Errno) {
 	if c.outbound.bytes == 0 {
 		return c.writeFirst(g)
 	}
-	return writev(c.fd, g.IOV)
+	return raw.Writev(c.fd, g.IOV)
 }
 
 // nothingToSend handles the error of a read from netstack. It reports whether the outbound
@@ -138,8 +138,8 @@ func (c *conn) endIfServerFailed() (failed bool) {
 	if !c.seen.has(hangup) || !c.lastDirection() {
 		return false
 	}
-	errno, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && errno == 0 {
+	var errno int32
+	if raw.Option(c.fd, unix.SOL_SOCKET, unix.SO_ERROR, &errno) == 0 && errno == 0 {
 		return false
 	}
 	c.end(serverFailure(syscall.Errno(errno)))
@@ -173,7 +173,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 				return moved, false // netstack will notify when it has room
 			}
 			b := c.readBuffer()
-			n, errno := read(c.fd, b)
+			n, errno := raw.Read(c.fd, b)
 			switch {
 			case errno == unix.EAGAIN:
 				return moved, false
@@ -298,27 +298,4 @@ func (c *conn) releaseReadBuffer() {
 		c.buffer = nil
 	}
 	c.kept.Store(0)
-}
-
-// The calls below are raw: their descriptors do not block, and a call of microseconds need not
-// notify the scheduler.
-
-func read(fd int, b []byte) (int, syscall.Errno) {
-	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_READ,
-			uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
-		if errno != unix.EINTR {
-			return int(n), errno
-		}
-	}
-}
-
-func writev(fd int, iov []unix.Iovec) (int, syscall.Errno) {
-	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_WRITEV,
-			uintptr(fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
-		if errno != unix.EINTR {
-			return int(n), errno
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	wgtun "golang.zx2c4.com/wireguard/tun"
 
 	"syntap/tun/packet"
+	"syntap/tun/raw"
 )
 
 // Device is a Linux TUN interface, or one queue of several. wireguard/tun sets its offloads, names
@@ -203,13 +204,8 @@ func (d *Device) writev(iov []unix.Iovec) syscall.Errno {
 	if d.fd < 0 {
 		return unix.EBADF
 	}
-	for {
-		_, _, errno := syscall.RawSyscall(unix.SYS_WRITEV,
-			uintptr(d.fd), uintptr(unsafe.Pointer(&iov[0])), uintptr(len(iov)))
-		if errno != unix.EINTR {
-			return errno
-		}
-	}
+	_, errno := raw.Writev(d.fd, iov)
+	return errno
 }
 
 // Close removes the interface, unless it is persistent, and ends ReadFrame and WriteFrame of all

@@ -17,7 +17,7 @@ import (
 
 // The arrows between the packages of this module:
 //
-//	cmd/syntap ──> cmd/internal ─┬─> tap ───┬─> tun, tun/packet, tun/flow
+//	cmd/syntap ──> cmd/internal ─┬─> tap ───┬─> tun, tun/packet, tun/flow, tun/raw
 //	                             ├─> stack ─╯
 //	                             ├─> tun/route ──> tun/nft
 //	                             ╰─> configs
@@ -26,7 +26,7 @@ import (
 // against the arrows, and so is an arrow that no package needs.
 func mayImport() map[string][]string {
 	return map[string][]string{
-		"tun":         {"tun/packet"},
+		"tun":         {"tun/packet", "tun/raw"},
 		"tun/flow":    {"tun/packet"},
 		"tun/route":   {"tun/nft"},
 		"tun/tuntest": {"tun", "tun/packet"},
@@ -56,15 +56,15 @@ func mayImport() map[string][]string {
 			"stack/homes", "stack/inspect", "stack/linger", "stack/nat", "stack/nat/mappings",
 			"stack/netstack",
 			"stack/peek", "stack/probe", "stack/race", "stack/resolver", "stack/sched",
-			"stack/sockmem", "tun", "tun/flow", "tun/packet",
+			"stack/sockmem", "tun", "tun/flow", "tun/packet", "tun/raw",
 		},
 		"stack/clientpath": {"tun", "tun/packet"},
-		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet"},
+		"stack/dial":       {"stack/egress", "stack/virtual", "tun/flow", "tun/packet", "tun/raw"},
 		"stack/egress":     {"tun/flow", "tun/packet"},
 		"stack/farseq":     {"stack/sockmem"},
 		"stack/gate":       {"stack/inspect", "stack/peek", "stack/resolver", "tun/flow"},
 		"stack/inspect":    {"tun/flow"},
-		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem"},
+		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem", "tun/raw"},
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
 			"stack/dial", "stack/egress", "stack/homes", "stack/inspect", "stack/nat/flows",
@@ -86,6 +86,8 @@ func mayImport() map[string][]string {
 		"stack/probe":    {"stack/netstack", "stack/sockmem", "tun", "tun/packet"},
 		"stack/race":     {"stack/dial", "stack/sched", "tun/packet"},
 		"stack/resolver": {"stack/inspect", "stack/virtual"},
+		"stack/sched":    {"tun/raw"},
+		"stack/sockmem":  {"tun/raw"},
 
 		"cmd/internal/attempt": {
 			"cmd/internal/record", "cmd/internal/terminal", "stack/egress", "tun/flow",
@@ -100,7 +102,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/record/compact", "cmd/internal/ring", "cmd/internal/sent", "tap/handshake", "tun/flow",
 		},
 		"cmd/internal/sent":      {"tun/flow"},
-		"cmd/internal/sockets":   {"stack/farseq"},
+		"cmd/internal/sockets":   {"stack/farseq", "tun/raw"},
 		"cmd/internal/blackhole": {"cmd/internal/record", "tun/flow", "tun/packet"},
 		"cmd/internal/bench":     {"cmd/internal/hint"},
 		"cmd/internal/chain": {
@@ -197,7 +199,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/channel", "cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun",
 			"tun/route",
 		},
-		"cmd/internal/owner":   {"cmd/internal/record", "tun/flow"},
+		"cmd/internal/owner":   {"cmd/internal/record", "tun/flow", "tun/raw"},
 		"cmd/internal/pathmtu": {"cmd/internal/record", "stack/dial"},
 		"cmd/internal/query": {
 			"cmd/internal/filter", "cmd/internal/follow", "cmd/internal/format", "cmd/internal/hint",
@@ -215,6 +217,7 @@ func mayImport() map[string][]string {
 		"cmd/internal/record/recordtest": {
 			"cmd/internal/record/schema", "tap/handshake", "tap/tcpdump",
 		},
+		"cmd/internal/ring": {"tun/raw"},
 		"cmd/internal/router": {
 			"cmd/internal/attempt", "cmd/internal/audit", "cmd/internal/audit/remote",
 			"cmd/internal/blackhole", "cmd/internal/channel", "cmd/internal/config",

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
 )
 
 // IsConnected reports whether a socket is connected.
@@ -29,8 +31,8 @@ func ConnectFailure(errno syscall.Errno) error {
 
 // ConnectErrno returns the error with which a socket's connect has failed, 0 if it is connected.
 func ConnectErrno(fd int) syscall.Errno {
-	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err != nil {
+	var errno int32
+	if raw.Option(fd, unix.SOL_SOCKET, unix.SO_ERROR, &errno) != 0 {
 		return unix.EBADF
 	}
 	return syscall.Errno(errno)

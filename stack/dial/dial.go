@@ -15,6 +15,7 @@ import (
 	"syntap/stack/egress"
 	"syntap/stack/virtual"
 	"syntap/tun/flow"
+	"syntap/tun/raw"
 )
 
 // Options of a Dialer. The zero value dials every destination by unmarked sockets.
@@ -166,7 +167,7 @@ func (d *Dialer) Stream(target netip.Addr) (fd int, err error) {
 		return -1, err
 	}
 	for _, o := range d.o.Load().stream {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+		if err := raw.SetOption(fd, o.level, o.name, int32(o.value)); err != nil {
 			_ = unix.Close(fd)
 			return -1, fmt.Errorf("set socket option %d of level %d: %w", o.name, o.level, err)
 		}
@@ -187,7 +188,7 @@ func linger(fd int, reset bool) error {
 	if reset {
 		l.Onoff = 1
 	}
-	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &l); err != nil {
+	if err := raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_LINGER, l); err != nil {
 		return fmt.Errorf("set SO_LINGER: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"syntap/tun/packet"
+	"syntap/tun/raw"
 )
 
 // The bounds of Linux for TCP_MAXSEG (TCP_MIN_MSS and MAX_TCP_WINDOW in include/net/tcp.h).
@@ -19,7 +20,7 @@ const (
 // segment. It returns the value that was set: Linux accepts 88 to 32767.
 func SetMSS(fd int, mss packet.MSS) (packet.MSS, error) {
 	mss = min(max(mss, minMSS), maxMSS)
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, int(mss)); err != nil {
+	if err := raw.SetOption(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, int32(mss)); err != nil {
 		return 0, fmt.Errorf("set TCP_MAXSEG to %d: %w", mss, err)
 	}
 	return mss, nil
@@ -28,7 +29,7 @@ func SetMSS(fd int, mss packet.MSS) (packet.MSS, error) {
 // SetDF sets IP_MTU_DISCOVER on an IPv4 socket. packet.PreserveDF leaves it to the kernel; with
 // packet.SetDF and packet.EnforceDF a packet that is too long is not sent.
 func SetDF(fd int, df packet.DF) error {
-	var discover int
+	var discover int32
 	switch df {
 	case packet.PreserveDF:
 		return nil
@@ -37,7 +38,7 @@ func SetDF(fd int, df packet.DF) error {
 	case packet.ClearDF:
 		discover = unix.IP_PMTUDISC_DONT
 	}
-	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, discover); err != nil {
+	if err := raw.SetOption(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, discover); err != nil {
 		return fmt.Errorf("set IP_MTU_DISCOVER to %d: %w", discover, err)
 	}
 	return nil

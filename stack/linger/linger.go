@@ -12,6 +12,7 @@ import (
 	"syntap/stack/budget"
 	"syntap/stack/dial"
 	"syntap/stack/sockmem"
+	"syntap/tun/raw"
 )
 
 // Sockets are the sockets that linger.
@@ -47,7 +48,7 @@ func (l *Sockets) Close(fd int, client netip.Addr, isLocal bool) {
 	_ = dial.EndInOrder(fd) // fails only for what is no socket
 	queued := unacknowledged(fd)
 	if queued <= 1 { // the FIN
-		_ = unix.Close(fd)
+		raw.Close(fd)
 		return
 	}
 	one := &socket{fd: fd, queued: queued, moved: time.Now()}

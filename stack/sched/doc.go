@@ -40,6 +40,6 @@
 // task is one atomic word. Only the goroutine that owns the task touches its other fields and those
 // of its work. Step is called with no lock held.
 //
-// All calls on descriptors are non-blocking and raw, without notice to Go's scheduler: they take
-// microseconds, and a notice would cost a hand-over of the thread each time.
+// All calls on descriptors are non-blocking and raw, without notice to Go's scheduler (package
+// raw): they take microseconds, and a notice would cost a hand-over of the thread each time.
 package sched

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
 )
 
 // Yielder lets a goroutine with much work give way to those that have become ready.
@@ -50,7 +52,7 @@ func (s *Scheduler) NewYielder() *Yielder {
 		}
 		y.raised = true
 		one := [8]byte{0: 1}
-		_, _ = unix.Write(int(fd), one[:]) // an edge each time; the sum is never read
+		_, _ = raw.Write(int(fd), one[:]) // an edge each time; the sum is never read
 		return false
 	}
 	return y

@@ -3,10 +3,9 @@
 package sockmem
 
 import (
-	"syscall"
-	"unsafe"
-
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
 )
 
 // Info is the kernel's account of a socket's memory in bytes, with that of descriptors (SK_MEMINFO_
@@ -26,10 +25,7 @@ type Info struct {
 
 // Of returns the kernel's account of a socket's memory, or the zero value if there is none.
 func Of(fd int) (info Info) {
-	size := uint32(unsafe.Sizeof(info))
-	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET,
-		unix.SO_MEMINFO, uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 {
+	if raw.Option(fd, unix.SOL_SOCKET, unix.SO_MEMINFO, &info) != 0 {
 		return Info{}
 	}
 	return info

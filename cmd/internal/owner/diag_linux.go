@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
 )
 
 // diag asks the kernel about sockets of one network namespace (sock_diag(7)).
@@ -79,9 +81,10 @@ func (d *diag) ask(family, proto uint8, flags uint16, local, remote netip.AddrPo
 		copy(id[dstAt:], remote.Addr().AsSlice())
 		native.PutUint32(id[ifAt:], d.device)
 	}
-	native.PutUint64(id[cookieAt:], ^uint64(0))       // none
-	if _, err := unix.Write(d.fd, b[:]); err != nil { // unconnected it goes to the kernel
-		return fmt.Errorf("ask sock_diag: %w", err)
+	native.PutUint64(id[cookieAt:], ^uint64(0)) // none
+	// Unconnected it goes to the kernel, which answers before the call returns.
+	if _, errno := raw.Write(d.fd, b[:]); errno != 0 {
+		return fmt.Errorf("ask sock_diag: %w", errno)
 	}
 	return nil
 }
@@ -89,12 +92,9 @@ func (d *diag) ask(family, proto uint8, flags uint16, local, remote netip.AddrPo
 // answers calls f with each socket in the answer to the last question.
 func (d *diag) answers(dump bool, f func(*bound)) error {
 	for {
-		n, err := unix.Read(d.fd, d.buf[:])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("ask sock_diag: %w", err)
+		n, errno := raw.Read(d.fd, d.buf[:])
+		if errno != 0 {
+			return fmt.Errorf("ask sock_diag: %w", errno)
 		}
 		over, err := d.messages(d.buf[:n], dump, f)
 		if over || err != nil {

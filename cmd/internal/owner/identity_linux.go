@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
 )
 
 // process is one that has been found to hold sockets. Its files in /proc stay its own when it ends
@@ -112,7 +114,7 @@ func (p *process) read(name string, buf []byte) []byte { return readFile(p.dir, 
 // readExe reads which file the process executes, and the name of it. Where the first 15 bytes of
 // /proc/PID/comm begin it, as nc does nc.openbsd, the shorter one is how people know it.
 func (p *process) readExe(buf []byte) bool {
-	n, err := unix.Readlinkat(p.dir, "exe", buf)
+	n, err := raw.Readlinkat(p.dir, "exe", buf)
 	if err != nil || n == 0 {
 		return false
 	}
@@ -156,7 +158,7 @@ func (p *process) refreshIn(round uint64, s Socket, buf []byte) bool {
 // another cgroup. Sockets say in which cgroup they were made: in the same one nothing has changed.
 // It reports whether the process goes on.
 func (p *process) refresh(s Socket, buf []byte) bool {
-	n, err := unix.Readlinkat(p.dir, "exe", buf)
+	n, err := raw.Readlinkat(p.dir, "exe", buf)
 	if err != nil {
 		return false
 	}
@@ -185,7 +187,7 @@ const placeAge = time.Second
 
 // goesOn reports whether the process has not ended.
 func (p *process) goesOn(buf []byte) bool {
-	_, err := unix.Readlinkat(p.dir, "exe", buf)
+	_, err := raw.Readlinkat(p.dir, "exe", buf)
 	return err == nil
 }
 
@@ -215,7 +217,7 @@ func (p *process) readChildren(buf []byte) (pids []int) {
 	if p.children < 0 {
 		return nil
 	}
-	n, err := unix.Pread(p.children, buf, 0)
+	n, err := raw.ReadFirst(p.children, buf)
 	if err != nil || n <= 0 {
 		return nil
 	}
@@ -278,7 +280,7 @@ func (p *process) holdsAll(inodes []uint32, buf []byte) bool {
 // socketInode returns the inode of a socket by the path, from dir, of its descriptor; 0 if that is
 // none. It needs a buffer.
 func socketInode(dir int, path string, link []byte) (uint32, error) {
-	n, err := unix.Readlinkat(dir, path, link)
+	n, err := raw.Readlinkat(dir, path, link)
 	if err != nil {
 		return 0, err
 	}

@@ -1,15 +1,19 @@
 package ring
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
 )
 
 // Sizes are those of the rings in bytes, powers of two, and of the messages that wait where they
@@ -40,6 +44,12 @@ type End struct {
 	blocked         atomic.Bool   // the other end has waited for room
 
 	serving sync.Mutex // held by Receive
+
+	// Of sleep.
+	waits  syscall.RawConn // of bell
+	listen func(fd uintptr) bool
+	bells  [256]byte
+	heard  error
 }
 
 // Files are those that another process opens an End from. They are the caller's, to be closed when
@@ -115,10 +125,13 @@ func newEnd(f *os.File, bell int, s Sizes) (*End, error) {
 		return nil, errors.Join(fmt.Errorf("open a bell: %w", err), unix.Munmap(memory))
 	}
 	first, second := memory[:bytesAt+s.ToKeeper], memory[bytesAt+s.ToKeeper:]
-	return &End{
+	e := &End{
 		memory: memory, bell: os.NewFile(uintptr(bell), "bell"), fd: bell, limit: s.Waiting,
 		out: writer{words: newWords(first)}, in: reader{words: newWords(second)},
-	}, nil
+	}
+	e.listen = e.hear
+	e.waits, err = e.bell.SyscallConn() // fails only where it is closed
+	return e, err
 }
 
 // Send sends a message of 1 to MaxMessage bytes, behind those sent before. It never blocks, and
@@ -241,7 +254,7 @@ func (e *End) wake() {
 
 // ring rings the bell of the other end. One that is full has rung.
 func (e *End) ring() {
-	_ = unix.Sendto(e.fd, []byte{1}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil)
+	_ = raw.Send(e.fd, []byte{1}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
 // Post puts a number on the board of this end.
@@ -273,7 +286,6 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 	if err := e.flush(); err != nil { // perhaps it is closed
 		return err
 	}
-	var bells [256]byte
 	ended := false
 	for {
 		round := e.begun.Add(1)
@@ -294,7 +306,7 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 		if ended || !e.in.sleeps() {
 			continue
 		}
-		_, err = e.bell.Read(bells[:])
+		err = e.sleep()
 		e.in.asleep.Store(0)
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
@@ -305,6 +317,26 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 			return err
 		}
 	}
+}
+
+// sleep waits for a bell; io.EOF says that there will be none.
+func (e *End) sleep() error {
+	e.heard = nil
+	return cmp.Or(e.waits.Read(e.listen), e.heard)
+}
+
+// hear reports whether sleep is over.
+func (e *End) hear(fd uintptr) bool {
+	n, errno := raw.Read(int(fd), e.bells[:])
+	switch {
+	case errno == unix.EAGAIN:
+		return false
+	case errno != 0:
+		e.heard = errno
+	case n == 0:
+		e.heard = io.EOF
+	}
+	return true
 }
 
 // Look has Receive take all that there is by now, and rest, and returns a function that reports

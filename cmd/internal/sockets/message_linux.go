@@ -6,6 +6,8 @@ import (
 	"net"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
 )
 
 // attachRate is how many filters are attached a second, on average and at once at most.
@@ -130,6 +132,6 @@ func receive(c *net.UnixConn, b []byte, most int) (n int, fds []int, err error) 
 
 func closeAll(fds []int) {
 	for _, fd := range fds {
-		_ = unix.Close(fd)
+		raw.Close(fd)
 	}
 }

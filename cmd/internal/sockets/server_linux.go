@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"syntap/stack/farseq"
+	"syntap/tun/raw"
 )
 
 // Settings are those of the sockets that a Server makes.
@@ -129,7 +130,7 @@ func (v *Server) socket(a arguments) (int, error) {
 
 func (s *Settings) set(fd int) error {
 	if s.Mark != 0 {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(s.Mark)); err != nil {
+		if err := raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_MARK, s.Mark); err != nil {
 			return err
 		}
 	}
