@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -297,6 +298,9 @@ func (e *End) Receive(take func(m []byte) error, rest func()) error {
 			rest()
 		}
 		e.finished.Store(round)
+		if n > 0 {
+			runtime.Gosched() // what comes while others work on all that rings no bell
+		}
 		if err := e.flush(); err != nil {
 			return err
 		}
