@@ -1,5 +1,7 @@
 package owner
 
+import "math"
+
 // guess is a search of one process for a socket, by looks at those of its descriptors that are
 // likely to have been given out.
 type guess struct {
@@ -29,6 +31,9 @@ func (g *guess) run() holder {
 		if h, ok := g.above(); ok {
 			return h
 		}
+	}
+	if h, ok := g.freedLater(); ok {
+		return h
 	}
 	if h, ok := g.oldestFirst(newest); ok {
 		return h
@@ -61,13 +66,29 @@ func (g *guess) at(i int) (hit, busy bool) {
 // freed looks at descriptors that the process has probably closed, the lowest one first.
 func (g *guess) freed() (h holder, ok bool) {
 	for g.looks < g.limit {
-		i := g.p.lowestFree(g.ends)
+		i := g.p.lowestFree(-1, 1, g.ends)
 		if i < 0 {
 			break
 		}
 		g.p.fds[i].freed = 0
 		if hit, _ := g.at(i); hit {
 			g.p.growing = false
+			return g.last.holder(g.p, i), true
+		}
+	}
+	return holder{}, false
+}
+
+// freedLater looks at those that it has probably closed since the socket was seen, the lowest one
+// first: where packets come by several queues, the FIN may have come behind the SYN.
+func (g *guess) freedLater() (h holder, ok bool) {
+	for fd := -1; g.looks < g.limit; {
+		i := g.p.lowestFree(fd, g.ends+1, math.MaxUint64)
+		if i < 0 {
+			break
+		}
+		fd = g.p.fds[i].fd
+		if hit, _ := g.at(i); hit {
 			return g.last.holder(g.p, i), true
 		}
 	}
@@ -112,22 +133,23 @@ func (g *guess) oldestFirst(newest int) (h holder, ok bool) {
 	return holder{}, false
 }
 
-// countFree returns how many descriptors the process had probably closed after a number of ends.
-func (p *process) countFree(ends uint64) (n int) {
+// countFree returns how many descriptors the process has probably closed.
+func (p *process) countFree() (n int) {
 	for i := range p.fds {
-		if at := p.fds[i].freed; at > 0 && at <= ends {
+		if p.fds[i].freed > 0 {
 			n++
 		}
 	}
 	return n
 }
 
-// lowestFree returns the index of the lowest descriptor that the process had probably closed after
-// a number of ends, -1 if there is none.
-func (p *process) lowestFree(ends uint64) int {
+// lowestFree returns the index of the lowest descriptor above another that the process has probably
+// closed by one of some ends, -1 if there is none.
+func (p *process) lowestFree(above int, from, to uint64) int {
 	lowest := -1
 	for i := range p.fds {
-		if at := p.fds[i].freed; at > 0 && at <= ends && (lowest < 0 || p.fds[i].fd < p.fds[lowest].fd) {
+		d := &p.fds[i]
+		if d.freed >= from && d.freed <= to && d.fd > above && (lowest < 0 || d.fd < p.fds[lowest].fd) {
 			lowest = i
 		}
 	}

@@ -75,8 +75,8 @@ func (l *last) find(s Socket, limit int, more bool) (h holder, looks int) {
 		}
 	}
 	for i, p := range processes {
-		few := min(limit-looks, looksAtOne+p.countFree(s.ends))
-		if i == len(processes)-1 {
+		few := min(limit-looks, looksAtOne+p.countFree())
+		if i == len(processes)-1 || processes[i+1].due < notDue {
 			few = limit - looks
 		}
 		if few <= 0 {
@@ -112,6 +112,9 @@ func (l *last) inOrder(uid uint32, now time.Time) []*process {
 	slices.SortStableFunc(processes, func(a, b *process) int { return cmp.Compare(b.due, a.due) })
 	return processes
 }
+
+// notDue is less than what process.due is of those that were found in the last second.
+const notDue = -1
 
 // idleAfter is for how long a process is expected to go on.
 const idleAfter = 100 * time.Millisecond

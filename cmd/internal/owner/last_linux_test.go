@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -164,6 +165,54 @@ func TestLastAfterClosed(t *testing.T) {
 	l.closed(client(500), l.ends+1) // of another machine
 	if l.forget(self.process); len(l.clients) != 0 {
 		t.Errorf("%d clients are known of no process", len(l.clients))
+	}
+}
+
+// Where the FIN of a connection is read behind the SYN of the next one under its descriptor, as by
+// another queue, that one is found at once, too. Where it is not read at all, all looks are for the
+// process, unless the user's others have opened something lately.
+func TestLastBeforeClosed(t *testing.T) {
+	t.Parallel()
+	l, self, _ := testLast(t)
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+	other := openProcess(child.Process.Pid, l.buf[:])
+	if other == nil {
+		t.Fatal("cannot open a process")
+	}
+	l.add(holder{process: other, fd: 3}, Socket{UID: 7, inode: 1})
+	client := func(i int) netip.AddrPort { return netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(1+i)) }
+	var fds []int
+	for range 8 {
+		fds = append(fds, socket(t, unix.AF_INET))
+	}
+	slices.Sort(fds)
+	for i := range fds {
+		l.add(holder{process: self.process, fd: fds[i]}, Socket{UID: 7, inode: self.look(fds[i], l.buf[:]), client: client(i)})
+	}
+	find := func(opened int) (found bool, looks int) {
+		if err := unix.Dup2(socket(t, unix.AF_INET), fds[opened]); err != nil {
+			t.Fatal(err)
+		}
+		s := Socket{UID: 7, inode: self.look(fds[opened], l.buf[:]), client: client(100 + opened)}
+		h, n := l.find(s, looksAtLast, false)
+		return same(h, holder{process: self.process, fd: fds[opened]}), n
+	}
+	for i := range 5 {
+		l.closed(client(i), l.ends+1)
+	}
+	if found, looks := find(4); !found || looks > 5 {
+		t.Errorf("behind a SYN: found %t after %d looks, want at most 5", found, looks)
+	}
+	if found, looks := find(6); found {
+		t.Errorf("beside another process, without a FIN: found after %d looks", looks)
+	}
+	other.foundAt = time.Now().Add(-2 * time.Second)
+	if found, looks := find(7); !found {
+		t.Errorf("beside a process at rest, without a FIN: not found after %d looks", looks)
 	}
 }
 
