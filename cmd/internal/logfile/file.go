@@ -15,7 +15,8 @@ import (
 type File struct {
 	o    Options
 	w    io.Writer
-	file *os.File // nil = a stream: it is not cut, rotated, synced or closed
+	file *os.File    // nil = a stream: it is not cut, rotated, synced or closed
+	same os.FileInfo // as it was opened, to know it again
 
 	torn      bool // part of a batch is out and cannot be taken back
 	displaced bool // when last looked for, the name was another's, or the directory was gone
@@ -90,7 +91,8 @@ func (f *File) use(file *os.File) error {
 	if err != nil {
 		return err
 	}
-	f.w, f.file, f.torn, f.displaced, f.unsynced = file, file, false, false, false
+	f.w, f.file, f.same = file, file, info
+	f.torn, f.displaced, f.unsynced = false, false, false
 	if f.o.Writer != nil {
 		f.w = f.o.Writer(file)
 	}
@@ -189,15 +191,14 @@ func (f *File) EndLine() error {
 // prepare finds changes that others have made to the file, and rotates it when n more bytes are too
 // many or it is too old.
 func (f *File) prepare(n int64) error {
-	info, err := f.file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return err
+	if !f.same.Mode().IsRegular() {
+		return nil
 	}
-	if err := f.find(info); err != nil {
-		return err
-	}
-	if info, err = f.file.Stat(); err != nil {
-		return err
+	info, err := os.Lstat(f.o.Path)
+	if err != nil || !os.SameFile(info, f.same) {
+		if info, err = f.find(info, err); err != nil {
+			return err
+		}
 	}
 	if size := info.Size(); size < f.size {
 		f.o.Logger.WithFields(logrus.Fields{"path": f.o.Path, "before": f.size, "now": size}).
@@ -217,29 +218,32 @@ func (f *File) prepare(n int64) error {
 	return nil
 }
 
-// find checks that the file has the log's name. A file that others have renamed is written to until
-// Reopen, as logrotate expects. If a link, a directory or a pipe has taken the name, or the
-// directory is gone, no reader would look for the log in the open file: it cannot be written until
-// that is over.
-func (f *File) find(ours os.FileInfo) error {
-	now, err := os.Lstat(f.o.Path)
+// find returns what the file is to be written to is now. Another, or none, has the log's name. A
+// file that others have renamed is written to until Reopen, as logrotate expects. If a link, a
+// directory or a pipe has taken the name, or the directory is gone, no reader would look for the
+// log in the open file: it cannot be written until that is over.
+func (f *File) find(named os.FileInfo, missing error) (os.FileInfo, error) {
+	ours, err := f.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	gone := deleted(ours)
 	switch {
-	case err == nil && os.SameFile(now, ours):
-		return nil
-	case deleted(ours):
+	case gone:
 		f.o.Logger.WithField("path", f.o.Path).Warn("log was deleted, it is made anew")
-		return f.Reopen()
-	case err == nil && !now.Mode().IsRegular():
+	case missing == nil && !named.Mode().IsRegular():
 		f.displaced = true
-		return cannotOpen(f.o.Path, mustBeRegular(now))
-	case err != nil && !f.displaced:
-		_, err = os.Stat(filepath.Dir(f.o.Path))
+		return nil, cannotOpen(f.o.Path, mustBeRegular(named))
+	case missing != nil && !f.displaced:
+		_, err := os.Stat(filepath.Dir(f.o.Path))
 		f.displaced = err != nil
 	}
-	if f.displaced {
-		return f.Reopen()
+	if gone || f.displaced {
+		if err := f.Reopen(); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	return f.file.Stat()
 }
 
 // Rotate renames the file for good and makes the next one.
