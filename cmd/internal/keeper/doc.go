@@ -19,10 +19,10 @@
 //
 // # Work for routers
 //
-// Servers do for the router all that takes rights (sockets.go). One makes its upstream sockets and
-// attaches filters to them (package sockets). Another finds the owners of connections
-// (owner.Server); the writer of the log finds those of datagrams (audit/remote). By a third stream
-// the keeper asks for the router's figures.
+// The keeper does for the router all that takes rights. A server makes its upstream sockets and
+// attaches filters to them (sockets.go, package sockets). The writer of the log has the owners of
+// connections and datagrams found, which the router asks for by the ring (audit/remote). By a
+// stream the keeper asks for the router's figures.
 //
 // The router opens no file once it has given up its rights. When a file of the host changes, the
 // keeper sends the next one (files.go).

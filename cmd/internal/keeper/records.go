@@ -79,7 +79,8 @@ func (r *records) watch(ctx context.Context) error {
 func (k *keeper) writer(end *ring.End) *remote.Writer {
 	c := k.config.Load()
 	o := remote.Options{
-		Limit: mostOpen(c), Reload: k.reloadRecords, Search: k.search, Recent: k.page.recent(), Tally: k.sent.tally,
+		Limit: mostOpen(c), Reload: k.reloadRecords, Serve: k.serveOwners, Search: k.search,
+		Recent: k.page.recent(), Tally: k.sent.tally,
 	}
 	if k.command != nil {
 		o.Said = k.command.hear
@@ -88,6 +89,14 @@ func (k *keeper) writer(end *ring.End) *remote.Writer {
 }
 
 var errNoFinder = errors.New("this process does not search for owners")
+
+// serveOwners searches for the owners that a router asks for.
+func (k *keeper) serveOwners(questions []byte, reply func(answer []byte)) error {
+	if k.finder == nil {
+		return errNoFinder
+	}
+	return k.finder.Serve(questions, reply)
+}
 
 // search searches for the owner that a router's question is about.
 func (k *keeper) search(question []byte, done func(o *record.Owner, result uint8)) error {

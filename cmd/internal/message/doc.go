@@ -5,7 +5,7 @@
 //	opens logs and listener
 //	config, ring ──────────────────────▶ reads the config
 //	opens the TUN, changes the host ◀─── opened, or has said why not
-//	TUN, lock, three servers ──────────▶ builds tap and stack, gives up its rights
+//	TUN, lock, server, stream ─────────▶ builds tap and stack, gives up its rights
 //	ready ◀───────────────────────────── running
 //	      ◀───────────────────────────── records, by the ring
 //	written ───────────────────────────▶ payload may pass

@@ -42,7 +42,7 @@ type Routing struct {
 	Queues   int  // of the TUN
 	ByRules  bool // without connection tracking
 	Past     uint64
-	Searches bool       // a socket for questions about owners comes along
+	Searches bool       // the keeper searches for owners
 	Lacks    []string   // capabilities, to find the owners of all sockets
 	Users    []uint32   // of resolvers of this host
 	Shown    bool       // a stream for questions about its figures comes along
@@ -58,9 +58,6 @@ type Routing struct {
 // Files returns how many files come along at least.
 func (o *Routing) Files() int {
 	n := 1 + max(1, o.Queues) + o.Network
-	if o.Searches {
-		n++
-	}
 	if o.Shown {
 		n++
 	}

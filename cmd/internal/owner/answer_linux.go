@@ -23,7 +23,7 @@ func (f *Finder) read(message []byte) (ids []uint32, queries []Query, err error)
 			r.bad, r.b = true, nil
 		}
 	}
-	if r.bad {
+	if r.bad || len(ids) > maxQuestions {
 		return nil, nil, errMessage
 	}
 	for _, e := range ends {
@@ -31,6 +31,31 @@ func (f *Finder) read(message []byte) (ids []uint32, queries []Query, err error)
 	}
 	return ids, queries, nil
 }
+
+// Serve searches for the processes that a message of a Remote asks for. It calls reply with each
+// answer, for Remote.Take, before it returns or from another goroutine. An error says that no
+// Remote sends the message; reply is not called then.
+func (f *Finder) Serve(questions []byte, reply func(answer []byte)) error {
+	ids, queries, err := f.read(questions)
+	if err != nil {
+		return err
+	}
+	for i := range queries {
+		queries[i].Done = func(p Process, why Reason) {
+			reply(appendAnswer(make([]byte, 0, usualAnswer), &answer{ids[i], why, p}))
+		}
+	}
+	f.Search(queries)
+	for i := range queries {
+		if q := &queries[i]; !q.Searching {
+			q.Done(q.Process, q.Reason)
+		}
+	}
+	return nil
+}
+
+// usualAnswer is room for most answers, in bytes.
+const usualAnswer = 256
 
 // Answer searches for the process of the socket that a Question of another process is about. It
 // calls done once, before it returns or from another goroutine. An error says that no Remote asks

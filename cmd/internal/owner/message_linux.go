@@ -7,13 +7,14 @@ import (
 	"slices"
 )
 
-// The messages between a Remote and the Server of its searches are sequences of items, as many as
-// fit: questions and ends of clients one way, answers the other.
+// The messages between a Remote and the Finder that searches for it are sequences of items:
+// questions and ends of clients one way, answers the other.
 
 const (
-	maxMessage = 32 << 10 // bytes
-	maxRest    = 256      // inodes of a question beside the first
-	maxText    = 4 << 10  // bytes of each text of an answer, which are cut to that: PATH_MAX
+	maxQuestions = 256     // of a message
+	maxEnds      = 8 << 10 // of it, in bytes
+	maxRest      = 256     // inodes of a question beside the first
+	maxText      = 4 << 10 // bytes of each text of an answer, which are cut to that: PATH_MAX
 
 	questionSize = 1 + 4 + 4 + 4 + 8 + 8 + 16 + 2 + 2 // of one about a single socket
 )

@@ -1,21 +1,21 @@
 package owner
 
 import (
-	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
-// Remote is a Finder whose searches another process makes, by a Server. It asks the kernel for
-// sockets itself, which takes no right.
+// Remote is a Finder whose searches another process makes. It asks the kernel for sockets itself,
+// which takes no right.
 type Remote struct {
 	*Finder // of sockets alone
-	conn    *net.UnixConn
+	ask     func(questions []byte) bool
 	lacks   []string // of the other process
-	done    sync.WaitGroup
+
+	done sync.WaitGroup // searches that go on
 
 	mu      sync.Mutex // guards all below
 	ends    []byte     // items that go along with the next questions
@@ -26,19 +26,18 @@ type Remote struct {
 	gone    bool // the other process is
 }
 
-// NewRemote returns a finder for a network namespace, as NewFinder does, at one end of a socket of
-// type SOCK_SEQPACKET. It takes over both. lacks is Finder.Lacks in the other process.
-func NewRemote(n *Network, conn *net.UnixConn, lacks []string) (*Remote, error) {
+// NewRemote returns a finder for a network namespace, as NewFinder does. ask sends a message for
+// Finder.Serve of the other process, and reports whether it is on its way; it does not keep it, and
+// must not block. Take gets the answers. lacks is Finder.Lacks in the other process.
+func NewRemote(n *Network, ask func(questions []byte) bool, lacks []string) (*Remote, error) {
 	f, err := NewFinder(n)
 	if err != nil {
 		return nil, err
 	}
-	r := &Remote{
-		Finder: f, conn: conn, lacks: lacks,
+	return &Remote{
+		Finder: f, ask: ask, lacks: lacks,
 		asked: make(map[uint32]func(Process, Reason)), stats: Stats{NotFound: make(map[Reason]uint64)},
-	}
-	r.done.Go(r.receive)
-	return r, nil
+	}, nil
 }
 
 // Lacks returns the capabilities without which processes of other users cannot be found.
@@ -61,9 +60,6 @@ func (r *Remote) Stats() Stats {
 // from now on.
 func (r *Remote) SetUsers(f io.Reader) { r.users.set(f) }
 
-// maxEnds bounds the items that wait for the next question, in bytes.
-const maxEnds = maxMessage / 4
-
 // Closed is Finder.Closed.
 func (r *Remote) Closed(client netip.AddrPort) {
 	number := r.countEnd()
@@ -74,29 +70,30 @@ func (r *Remote) Closed(client netip.AddrPort) {
 	}
 }
 
-// Search is Finder.Search. All answers come later.
+// Search is Finder.Search. Answers come later.
 func (r *Remote) Search(queries []Query) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b := append(r.message[:0], r.ends...)
-	r.ends = r.ends[:0]
-	for i := range queries {
-		q := &queries[i]
-		if r.gone {
-			q.Reason = Failed
-			r.stats.NotFound[Failed]++
-			continue
+	for some := range slices.Chunk(queries, maxQuestions) {
+		b := append(r.message[:0], r.ends...)
+		r.ends = r.ends[:0]
+		for i := range some {
+			b = appendQuestion(b, &question{r.last + 1 + uint32(i), some[i].Socket})
 		}
-		r.last++
-		r.asked[r.last], q.Searching = q.Done, true
-		b = appendQuestion(b, &question{r.last, q.Socket})
-		if len(b) > maxMessage/2 {
-			r.send(b)
-			b = b[:0]
+		r.message = b
+		sent := !r.gone && r.ask(b)
+		for i := range some {
+			q := &some[i]
+			if q.Searching = sent; !sent {
+				q.Reason = Failed
+				r.count(Failed)
+				continue
+			}
+			r.last++
+			r.asked[r.last] = q.Done // the answer waits for mu
+			r.done.Add(1)
 		}
 	}
-	r.send(b)
-	r.message = b
 }
 
 // Question returns the question for the process of a socket, for Finder.Answer of the other
@@ -130,63 +127,40 @@ func (r *Remote) count(why Reason) {
 	}
 }
 
-// send sends a message. That it fails the receiver sees, too. mu is held.
-func (r *Remote) send(b []byte) {
-	if len(b) > 0 && !r.gone {
-		_, _ = r.conn.Write(b)
-	}
-}
-
-// receive takes answers until the other process is gone, or says what no Server says.
-func (r *Remote) receive() {
-	b := make([]byte, maxMessage+maxMessage/2)
-	for {
-		n, err := r.conn.Read(b)
-		if err == nil {
-			err = r.take(b[:n])
-		}
-		if err != nil {
-			break
-		}
-	}
+// Leave ends all searches: the other process is gone.
+func (r *Remote) Leave() {
 	r.mu.Lock()
 	r.gone = true
 	left := r.asked
-	r.asked = nil
+	r.asked = make(map[uint32]func(Process, Reason))
 	r.stats.NotFound[Failed] += uint64(len(left))
 	r.mu.Unlock()
 	for _, done := range left {
 		done(Process{}, Failed)
+		r.done.Done()
 	}
 }
 
-func (r *Remote) take(message []byte) error {
+// Take takes an answer. An error says that no Finder gives it.
+func (r *Remote) Take(message []byte) error {
 	read := reader{b: message}
-	for len(read.b) > 0 {
-		a := read.answer()
-		if read.bad {
-			return errMessage
-		}
-		r.mu.Lock()
-		done, ok := r.asked[a.id]
-		delete(r.asked, a.id)
-		if ok {
-			r.count(a.reason)
-		}
+	a := read.answer()
+	r.mu.Lock()
+	done, ok := r.asked[a.id]
+	if read.bad || len(read.b) > 0 || !ok {
 		r.mu.Unlock()
-		if !ok {
-			return errMessage
-		}
-		done(a.process, a.reason)
+		return errMessage
 	}
+	delete(r.asked, a.id)
+	r.count(a.reason)
+	r.mu.Unlock()
+	done(a.process, a.reason)
+	r.done.Done()
 	return nil
 }
 
 // Close returns when all searches have ended. None may begin after it was called.
 func (r *Remote) Close() error {
-	if err := r.conn.CloseWrite(); err != nil {
-		return fmt.Errorf("end searches: %w", err)
-	}
 	r.done.Wait()
 	return r.Finder.Close()
 }

@@ -1,7 +1,6 @@
 package owner
 
 import (
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -9,42 +8,35 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"syntap/cmd/internal/channel"
 	"syntap/tun/flow"
 )
 
-// seqpacket returns the two ends of a socket that keeps messages apart.
-func seqpacket(t testing.TB) (a, b *net.UnixConn) {
-	t.Helper()
-	a, theirs, err := channel.Pair()
-	if err == nil {
-		t.Cleanup(func() { a.Close() })
-		b, err = channel.Socket(theirs)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return a, b
-}
-
-// remote returns a Remote, whose Server ends with the test.
+// remote returns a Remote, for which a Finder of the test searches.
 func remote(t *testing.T) *Remote {
 	t.Helper()
-	ours, theirs := seqpacket(t)
-	served := make(chan error, 1)
-	v := NewServer(testFinder(t, patient), theirs)
-	go func() { served <- v.Serve() }()
-	r, err := NewRemote(nil, ours, nil)
+	f := testFinder(t, patient)
+	var r *Remote
+	ask := func(questions []byte) bool {
+		message := slices.Clone(questions)
+		go func() { // r holds a lock while it asks
+			reply := func(answer []byte) {
+				if err := r.Take(answer); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := f.Serve(message, reply); err != nil {
+				t.Error(err)
+			}
+		}()
+		return true
+	}
+	r, err := NewRemote(nil, ask, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
 		}
 	})
 	return r
@@ -92,33 +84,94 @@ func TestRemote(t *testing.T) {
 	}
 }
 
-// Answers come to all questions when the other process has ended, and none is asked any more.
+// Answers come to all questions when the other process is gone, and none is asked any more.
 func TestRemoteIsLeft(t *testing.T) {
 	t.Parallel()
-	ours, theirs := seqpacket(t)
-	r, err := NewRemote(nil, ours, nil)
+	room := true
+	r, err := NewRemote(nil, func([]byte) bool { return room }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan Reason, 1)
 	q := []Query{{Done: func(_ Process, why Reason) { done <- why }}}
 	r.Search(q)
-	theirs.Close()
+	room = false
+	if r.Search(q[:1]); q[0].Searching || q[0].Reason != Failed {
+		t.Errorf("a question without room has the reason %q", q[0].Reason)
+	}
+	room = true
+	r.Leave()
 	if why := <-done; why != Failed {
 		t.Errorf("the reason is %q", why)
 	}
-	if r.Search(q[:1]); q[0].Reason != Failed {
+	if r.Search(q[:1]); q[0].Searching || q[0].Reason != Failed {
 		t.Errorf("a question to none has the reason %q", q[0].Reason)
 	}
 	_ = r.Close()
-	if n := r.Stats().NotFound[Failed]; n != 2 {
-		t.Errorf("%d were counted, want 2", n)
+	if n := r.Stats().NotFound[Failed]; n != 3 {
+		t.Errorf("%d were counted, want 3", n)
 	}
 }
 
-// FuzzServer has a router say anything: the server ends with an error, or answers each question
-// once.
-func FuzzServer(f *testing.F) {
+// Questions of any number come in messages that a Finder takes; of more it takes none.
+func TestManyQuestions(t *testing.T) {
+	t.Parallel()
+	f := testFinder(t, patient)
+	f.lacks = []string{"all"} // so that none is searched for
+	f.uid = 1 << 31
+	var last []byte
+	messages, answers := 0, 0
+	r, err := NewRemote(nil, func(questions []byte) bool {
+		messages++
+		last = slices.Clone(questions)
+		if err := f.Serve(questions, func([]byte) { answers++ }); err != nil {
+			t.Error(err)
+		}
+		return true
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const questions = 2*maxQuestions + 1
+	r.Search(make([]Query, questions))
+	if messages != 3 || answers != questions {
+		t.Errorf("%d messages have %d answers, want 3 with %d", messages, answers, questions)
+	}
+	if err := f.Serve(slices.Concat(slices.Repeat(last, maxQuestions), last), func([]byte) { answers++ }); err == nil || answers != questions {
+		t.Errorf("too many questions at once: %v, and %d answers", err, answers-questions)
+	}
+}
+
+// An answer that no Finder gives is an error.
+func TestFalseAnswer(t *testing.T) {
+	t.Parallel()
+	r, err := NewRemote(nil, func([]byte) bool { return true }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := []Query{{Done: func(Process, Reason) {}}}
+	r.Search(q)
+	right := appendAnswer(nil, &answer{id: 1})
+	for name, message := range map[string][]byte{
+		"to no question": appendAnswer(nil, &answer{id: 2}), "cut off": right[:len(right)-1], "too long": append(slices.Clone(right), 0),
+	} {
+		if err := r.Take(message); err == nil {
+			t.Errorf("an answer that is %s is taken", name)
+		}
+	}
+	if err := r.Take(right); err != nil {
+		t.Error(err)
+	}
+	if err := r.Take(right); err == nil {
+		t.Error("an answer is taken twice")
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// FuzzServe has a router say anything: it is an error, or each question is answered once.
+func FuzzServe(f *testing.F) {
 	q := question{1, Socket{UID: 7, inode: 8, cgroup: 9, ends: 10, rest: []uint32{11}, client: netip.MustParseAddrPort("[::1]:1")}}
 	f.Add(appendQuestion(appendEnd(nil, q.client, 3), &q))
 	f.Add(appendQuestion(appendQuestion(nil, &q), &q)[:70])
@@ -131,20 +184,22 @@ func FuzzServer(f *testing.F) {
 		defer finder.Close()
 		finder.lacks = []string{"all"} // so that nothing is searched for long
 		finder.uid = 1 << 31
-		v := NewServer(finder, nil)
-		if err := v.take(message); err != nil {
-			return
-		}
-		for _, a := range v.answers {
-			r := reader{b: appendAnswer(nil, &a)}
-			if got := r.answer(); r.bad || got != a {
-				t.Errorf("%+v comes as %+v", a, got)
+		ids, _, _ := finder.read(message)
+		answered := 0
+		err = finder.Serve(message, func(b []byte) {
+			answered++
+			r := reader{b: b}
+			if a := r.answer(); r.bad || len(r.b) > 0 || !slices.Contains(ids, a.id) || a.reason == Found {
+				t.Errorf("a question is answered by %x", b)
 			}
+		})
+		if err != nil && answered > 0 || err == nil && answered != len(ids) {
+			t.Errorf("%d questions have %d answers, and the error %v", len(ids), answered, err)
 		}
 	})
 }
 
-// What a Remote asks and a Server answers come as they are, and whatever else comes is no panic.
+// Questions and answers come as they are, and whatever else comes is no panic.
 func FuzzAnswer(f *testing.F) {
 	a := answer{1, Shared, Process{PID: 2, Name: "n", Exe: "/e", Unit: "u", Container: "c"}}
 	f.Add(appendAnswer(nil, &a))

@@ -25,10 +25,10 @@
 //
 // # Rights that it lacks
 //
-// Three servers of the keeper do what takes rights. One makes the upstream sockets and attaches
-// filters to them (package sockets). One finds the owners of connections (searches.go,
-// owner.Remote). One asks for the figures, for the page. The log is the keeper's, too: the router's
-// sends it the records (audit/remote).
+// The keeper does what takes rights. Its server makes the upstream sockets and attaches filters to
+// them (package sockets). The log is the keeper's: the router's sends it the records by a ring, and
+// the questions for the owners of connections (audit/remote, searches.go, owner.Remote). By a
+// stream the keeper asks for the figures, for the page.
 //
 // # Clients and their names
 //

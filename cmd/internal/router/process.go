@@ -172,12 +172,7 @@ func (r *Process) takeTUN() (*tun.Device, *message.Routing, error) {
 	r.sockets = sockets.NewPool(makes)
 	files = files[1:]
 	if o.Route.Searches {
-		conn, err := channel.Socket(files[0])
-		if err != nil {
-			return nil, nil, err
-		}
-		r.searches = &searches{conn: conn, lacks: o.Route.Lacks}
-		files = files[1:]
+		r.searches = &searches{log: r.log, lacks: o.Route.Lacks}
 	}
 	if o.Route.Shown {
 		conn, err := channel.Socket(files[0])

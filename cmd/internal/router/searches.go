@@ -3,10 +3,10 @@
 package router
 
 import (
-	"net"
 	"os"
 	"sync/atomic"
 
+	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/hostfile"
 	"syntap/cmd/internal/owner"
 )
@@ -14,17 +14,18 @@ import (
 // searches are those of the keeper for owners, for a router that may not look at other users'
 // processes.
 type searches struct {
-	conn   *net.UnixConn
+	log    *remote.Log // which questions and answers go by
 	lacks  []string
 	remote atomic.Pointer[owner.Remote] // that has them made; nil = none yet
 }
 
 // begin returns the finder that has the keeper search. It knows the names of users.
 func (s *searches) begin(n *owner.Network) (*owner.Remote, error) {
-	r, err := owner.NewRemote(n, s.conn, s.lacks)
+	r, err := owner.NewRemote(n, s.log.Ask, s.lacks)
 	if err != nil {
 		return nil, err
 	}
+	s.log.OnAnswered(r.Take, r.Leave)
 	s.remote.Store(r)
 	if f, err := os.Open(hostfile.PasswdPath); err == nil { // else users have no names
 		r.SetUsers(f)

@@ -12,10 +12,9 @@ import (
 	"syntap/cmd/internal/record/compact"
 )
 
-// anAnnouncement is the kind of a message about a connection that the router is about to make. It
-// is no record: 1 byte kind, 1 byte whether it is the router's own, 2 bytes port, 16 bytes address.
-const anAnnouncement = 0xfd
-
+// announcementLen is the length of a message about a connection that the router is about to make.
+// It is no record: 1 byte kind, 1 byte whether it is the router's own, 2 bytes port, 16 bytes
+// address.
 const announcementLen = 20
 
 // Announce tells the keeper of a connection that is about to be made, for a client or, where own is

@@ -52,10 +52,13 @@ const (
 	written  = iota + 1 // then ids, eight bytes each: their records are written
 	reloaded            // then the error, if there is one, and behind a zero its hint, if it has one
 	searched            // then the results of searches for owners, one byte each
+	replied             // then the answer to a question of Ask
 )
 
 // Messages of a router that are none of package compact.
 const (
-	askReload = 0xff // it has taken another config
-	said      = 0xfe // then words
+	askReload      = 0xff // it has taken another config
+	said           = 0xfe // then words
+	anAnnouncement = 0xfd // see announce.go
+	asked          = 0xfc // then questions
 )

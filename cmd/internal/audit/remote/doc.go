@@ -27,6 +27,10 @@
 // flow waits behind it. So a datagram waits for one answer of the keeper, not for two. The router
 // learns the result for its counters alone.
 //
+// That of a connection comes before its record is there, and holds the answer to its client up: the
+// questions for all that are dialled at a time go by the same ring ([Log.Ask]), and so do the
+// answers.
+//
 // # Openings
 //
 // A record by which a connection or flow begins has an id, and the record of its end names it. The

@@ -37,6 +37,7 @@ type Log struct {
 	opened  atomic.Pointer[func() int]
 	counted atomic.Pointer[func() record.Frames]
 	results atomic.Pointer[func(result uint8)]
+	answers atomic.Pointer[asker]
 
 	reloaded chan error // holds the answer to Reload
 
@@ -81,6 +82,24 @@ func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 // asks for it.
 func (l *Log) OnSearched(f func(result uint8)) { l.results.Store(&f) }
 
+// asker is what gets answers.
+type asker struct {
+	take func(answer []byte) error
+	left func()
+}
+
+// OnAnswered has take called with each answer to a question of Ask, and left when there will be no
+// more. An error of take says that no keeper answers so.
+func (l *Log) OnAnswered(take func(answer []byte) error, left func()) {
+	l.answers.Store(&asker{take, left})
+}
+
+// Ask asks the keeper (Options.Serve), and reports whether the questions are on their way. It never
+// blocks.
+func (l *Log) Ask(questions []byte) bool {
+	return l.end.Send(append([]byte{asked}, questions...))
+}
+
 // Record takes a handshake. It never blocks: a record for which there is no room is lost, counted
 // and announced.
 func (l *Log) Record(r *record.Attributed) {
@@ -116,7 +135,8 @@ func (l *Log) open(i *compact.Item, o *record.Opening, waits awaited, gate uint6
 // Segment takes a segment. It never blocks either.
 func (l *Log) Segment(_ flow.Key, s handshake.Segment) {
 	if l.state()&segmentsWanted != 0 {
-		l.send(&compact.Item{Segment: &s}, nil, awaited{})
+		seg := s // only now on the heap
+		l.send(&compact.Item{Segment: &seg}, nil, awaited{})
 	}
 }
 
@@ -269,6 +289,8 @@ func (l *Log) take(m []byte) error {
 		case l.reloaded <- err:
 		default: // none asks
 		}
+	case kind == replied && l.answers.Load() != nil:
+		return l.answers.Load().take(m)
 	case kind == searched:
 		if f := l.results.Load(); f != nil {
 			for _, result := range m {
@@ -368,7 +390,13 @@ var ErrKeeper = errors.New("the process that writes the log has ended")
 // Run passes on that records are written, until ctx ends, and then of the rest. It closes the log.
 func (l *Log) Run(ctx context.Context) error {
 	ended := make(chan error, 1)
-	go func() { ended <- l.end.Receive(l.take, func() {}) }()
+	go func() {
+		err := l.end.Receive(l.take, func() {})
+		if a := l.answers.Load(); a != nil {
+			a.left()
+		}
+		ended <- err
+	}()
 	var err error
 	select {
 	case err = <-ended:

@@ -69,6 +69,18 @@ func (s *searches) wait() {
 	}
 }
 
+// serve has questions answered.
+func (w *Writer) serve(questions []byte) error {
+	if w.o.Serve == nil {
+		return fmt.Errorf("%w: a question", compact.ErrInvalid)
+	}
+	err := w.o.Serve(questions, func(answer []byte) { w.end.Send(append([]byte{replied}, answer...)) })
+	if err != nil {
+		return fmt.Errorf("%w: %w", compact.ErrInvalid, err)
+	}
+	return nil
+}
+
 // search has the log take a datagram when its owner is found, or will not be.
 func (w *Writer) search(d *record.AttributedDatagram) error {
 	if w.o.Search == nil {

@@ -137,3 +137,64 @@ func TestNoSink(t *testing.T) {
 		t.Errorf("%d messages were sent for %d records", r.messages, r.Stats().Records)
 	}
 }
+
+// Questions of a router come to the keeper as they are, and the answers back, until the keeper is
+// gone.
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	k := newKeeper(t, toJSON, audit.LogOptions{})
+	r := k.router(sizes(), Options{Serve: func(questions []byte, reply func([]byte)) error {
+		if !bytes.Equal(questions, []byte("who?")) {
+			t.Errorf("the questions are %q", questions)
+		}
+		reply([]byte("one"))
+		go reply([]byte("two"))
+		return nil
+	}})
+	answers, left := make(chan string, 2), make(chan struct{})
+	r.OnAnswered(func(answer []byte) error { answers <- string(answer); return nil }, func() { close(left) })
+	if !r.Ask([]byte("who?")) {
+		t.Fatal("there is no room for a question")
+	}
+	if a, b := <-answers, <-answers; a != "one" || b != "two" {
+		t.Errorf("the answers are %q and %q", a, b)
+	}
+	_ = r.writer.Close() // as when the process ends
+	<-left
+	if err := <-r.done; !errors.Is(err, ErrKeeper) {
+		t.Errorf("the router's log ends with %v", err)
+	}
+	if r.Ask([]byte("who?")) {
+		t.Error("there is room for a question to none")
+	}
+}
+
+// A router that asks where none answers, or as none asks, lies. So does a keeper that answers so.
+func TestAskOfLiar(t *testing.T) {
+	t.Parallel()
+	malformed := errors.New("malformed")
+	for name, serve := range map[string]func([]byte, func([]byte)) error{
+		"no finder": nil,
+		"malformed": func([]byte, func([]byte)) error { return malformed },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKeeper(t, toJSON, audit.LogOptions{})
+			r := k.router(sizes(), Options{Serve: serve})
+			r.Ask([]byte("who?"))
+			if err := <-r.result; !errors.Is(err, compact.ErrInvalid) {
+				t.Errorf("the writer ends with %v", err)
+			}
+		})
+	}
+	t.Run("answer", func(t *testing.T) {
+		t.Parallel()
+		k := newKeeper(t, toJSON, audit.LogOptions{})
+		r := k.router(sizes(), Options{Serve: func(_ []byte, reply func([]byte)) error { reply([]byte("?")); return nil }})
+		r.OnAnswered(func([]byte) error { return malformed }, func() {})
+		r.Ask([]byte("who?"))
+		if err := <-r.done; !errors.Is(err, malformed) {
+			t.Errorf("the router's log ends with %v", err)
+		}
+	})
+}

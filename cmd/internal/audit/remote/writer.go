@@ -32,6 +32,9 @@ type Options struct {
 	// or from another goroutine, with the owner, nil if nothing is known, and a result for the
 	// router's OnSearched. An error says that no router asks so. nil refuses all questions.
 	Search func(question []byte, done func(o *record.Owner, result uint8)) error
+	// Serve answers questions of the router. It calls reply with each answer, before it returns or
+	// from another goroutine. An error says that no router asks so. nil refuses all questions.
+	Serve func(questions []byte, reply func(answer []byte)) error
 	// Said takes words of the router. An error says that no router says them; nil takes none.
 	Said   func(words []byte) error
 	Recent *recent.Writer // keeps the last records for those who show them; nil = none
@@ -125,8 +128,11 @@ func (w *Writer) tell(o *record.Opening) {
 
 // take takes a message of the router.
 func (w *Writer) take(m []byte) error {
-	if m[0] == anAnnouncement {
+	switch m[0] {
+	case anAnnouncement:
 		return w.announced(m)
+	case asked:
+		return w.serve(m[1:])
 	}
 	w.taken++
 	switch {
