@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,10 @@ func interfaceSteps(c Config) []step {
 	if c.hasRules() && (c.KeepInbound || !c.ByRules) && reversePathStrict(c.Name) {
 		// Another machine's answer to a packet from the TUN may arrive by another interface.
 		steps = append(steps, sysctlStep("net/ipv4/conf/"+c.Name+"/rp_filter", "2"))
+	}
+	if c.hasRules() && forwards4(c) && !enabled(forwarding4(c.Name)) {
+		// Answers to other machines arrive by the TUN, as they do by the uplink without the router.
+		steps = append(steps, sysctlStep(forwarding4(c.Name), "1"))
 	}
 	steps = append(steps, step{
 		command: "ip link set dev " + c.Name + " up",
@@ -158,6 +163,18 @@ func quietSteps(name string, carries6 bool) []step {
 		steps = append(steps, sysctlStep("net/ipv6/conf/"+name+"/disable_ipv6", "0"))
 	}
 	return steps
+}
+
+// forwarding4 is the parameter by which the kernel forwards IPv4 packets that arrive by an
+// interface. A new interface has that of "default"; one of IPv6 counts for all interfaces.
+func forwarding4(link string) string { return "net/ipv4/conf/" + link + "/forwarding" }
+
+// forwards4 reports whether the host forwards IPv4 packets, by all interfaces or by an uplink:
+// systemd-networkd (256) sets the parameters of single interfaces.
+func forwards4(c Config) bool {
+	return enabled("net/ipv4/ip_forward") || slices.ContainsFunc(c.Underlay.Uplinks, func(u Uplink) bool {
+		return enabled(forwarding4(u.Name))
+	})
 }
 
 // sysctlStep sets a kernel parameter. It does not write the value that is set already, because

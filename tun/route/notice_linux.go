@@ -54,7 +54,7 @@ func gatewayNotices(k *handles, c Config) (notices []Notice) {
 		{"net/ipv4/ip_forward", only4(c.Sources), netlink.FAMILY_V4},
 		{"net/ipv6/conf/all/forwarding", only6(c.Sources), netlink.FAMILY_V6},
 	} {
-		on := enabled(f.key)
+		on := enabled(f.key) || f.family == netlink.FAMILY_V4 && forwards4(c)
 		forwards = forwards || on
 		if !slices.Contains(families(c.Include), f.family) {
 			continue

@@ -195,6 +195,10 @@ func TestNotices(t *testing.T) {
 			[]string{"does not forward packets from 192.0.2.0/24", "net.ipv4.ip_forward=1"},
 		},
 		{
+			"forwarding by interface", "sysctl -qw net.ipv4.ip_forward=0 " +
+				"net.ipv4.conf.lan0.forwarding=1 net.ipv4.conf.wan0.forwarding=1", nil, nil,
+		},
+		{
 			"a firewall drops", "nft 'table inet f { chain forward " + forward + "; }'", nil,
 			[]string{
 				"chain inet f forward drops", "insert rule inet f forward iifname syntap0 accept",

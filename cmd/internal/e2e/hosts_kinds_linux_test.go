@@ -61,6 +61,12 @@ var hostKinds = []hostKind{
 			}
 			}`)
 	}},
+	{"forwarding by interface (systemd-networkd)", "", func(_ *testing.T, h *hostLab) {
+		h.Router.Sysctl("net.ipv4.ip_forward", "0")
+		for _, link := range []string{"lan0", "wan0", "docker0"} {
+			h.Router.Sysctl("net.ipv4.conf."+link+".forwarding", "1")
+		}
+	}},
 	{"cloud", `denied by egress.deny" .*destination=169.254.169.254`, func(_ *testing.T, h *hostLab) {
 		h.far4, h.far6 = "169.254.169.254", "fd00:ec2::254"
 		h.Router.Run("ip", "route", "add", "169.254.169.254", "dev", "wan0")
