@@ -85,6 +85,9 @@ type execCommand struct {
 var untilSignalled = []string{"sleep", "infinity"}
 
 func (e *execCommand) run(cmd *cobra.Command, args []string) error {
+	if err := limits.CheckAddressSpace(); err != nil {
+		return err
+	}
 	if len(args) == 0 {
 		args = untilSignalled
 	}

@@ -62,7 +62,7 @@ func (r *runCommand) run(cmd *cobra.Command) error {
 	}
 	service := keeper.Service{
 		Config: c, Stdout: cmd.OutOrStdout(),
-		StateDir: stateDir(os.Getenv), Logger: log, Notify: keeper.NewNotifier(),
+		StateDir: stateDir(os.Getenv), Logger: log, Notify: keeper.NewNotifier(log),
 	}
 	if err := service.Open(cmd.Context()); err != nil {
 		return err

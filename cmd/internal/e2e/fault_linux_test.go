@@ -248,6 +248,7 @@ func TestCannotStart(t *testing.T) {
 		hint    string
 	}{
 		{"few descriptors", []string{"prlimit", "--nofile=8:8"}, "LimitNOFILE="},
+		{"few descriptors for the router", []string{"prlimit", "--nofile=32:32"}, "LimitNOFILE="},
 		{"little address space", []string{"prlimit", "--as=2000000000"}, "ulimit -v"},
 		{"no place for the journal", []string{"env", "RUNTIME_DIRECTORY=/proc/nothing"}, "RUNTIME_DIRECTORY"},
 		{"another device for the TUN", []string{"unshare", "--mount", "sh", "-c", `mount --bind /dev/null /dev/net/tun && exec "$@"`, "sh"}, "mknod /dev/net/tun"},

@@ -114,3 +114,13 @@ func TestFewSignals(t *testing.T) {
 		}
 	}
 }
+
+// TestLittleAddressSpaceForExec starts exec where Go's runtime might end it at any time.
+func TestLittleAddressSpaceForExec(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "prlimit")
+	got := command(t, tuntest.NewNamespace(t), "prlimit", "--as=1500000000", binary, "exec", "--", "true")
+	if got.status != 1 || !strings.HasPrefix(got.stderr, "syntap: ") || !strings.Contains(got.stderr, "\nhint: lift it, ulimit -v") {
+		t.Errorf("%+v, want an error and a hint", got)
+	}
+}

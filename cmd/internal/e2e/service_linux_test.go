@@ -91,6 +91,30 @@ func TestService(t *testing.T) {
 	}
 }
 
+// TestServiceManagerGone has a router that is told of a service manager that does not listen: of
+// another service's environment, or conmon after the first report.
+func TestServiceManagerGone(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	serveHTTP(t, lab, greeting)
+	r := &router{dir: t.TempDir()}
+	r.Process = lab.Router.Start("env", "NOTIFY_SOCKET="+filepath.Join(r.dir, "gone"), "WATCHDOG_USEC=20000",
+		binary, "run", "-c", r.writeConfig(t, everything))
+	r.wait(t, "routes", func() bool { return routesTo(lab, "syntap0") })
+	if err := r.Signal(unix.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "the reload", func() bool { return strings.Contains(r.Stderr(), "reloaded") })
+	for _, url := range urls() {
+		lab.Router.Run("curl", "-sS", url)
+	}
+	r.stop(t, unix.SIGTERM)
+	if n := strings.Count(r.Stderr(), "cannot notify the service manager"); n != 1 {
+		t.Errorf("the router said %d times that the manager does not listen:\n%s", n, r.Stderr())
+	}
+}
+
 // TestServiceIsHardened has systemd judge the unit. 1.8 of 10 is the most that it may be exposed.
 func TestServiceIsHardened(t *testing.T) {
 	t.Parallel()

@@ -4,33 +4,37 @@ package keeper
 
 import (
 	"context"
-	"fmt"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/sirupsen/logrus"
 )
 
 // Notifier reports the state of the program to the service manager that the environment names, if
 // any: ready, alive, reloading, about to stop (sd_notify(3)).
+//
+// A manager that does not listen is logged, and no reason to stop: the environment may be that of
+// another service, and conmon listens until the first report only (podman run --sdnotify).
 type Notifier struct {
+	log      logrus.FieldLogger
 	watchdog time.Duration // the longest time between two signs of life; 0 = none is expected
+	failed   sync.Once
 }
 
 // NewNotifier returns a notifier.
-func NewNotifier() *Notifier {
+func NewNotifier(log logrus.FieldLogger) *Notifier {
 	watchdog, err := daemon.SdWatchdogEnabled(false)
 	if err != nil { // the number is malformed: as without a watchdog
 		watchdog = 0
 	}
-	return &Notifier{watchdog: watchdog}
+	return &Notifier{log: log, watchdog: watchdog}
 }
 
 // Run reports that the program is ready, and, each time that alive says so, alive until ctx ends,
 // and then that it stops.
-func (n *Notifier) Run(ctx context.Context, alive func(within time.Duration) bool) error {
-	if err := notify(daemon.SdNotifyReady); err != nil {
-		return err
-	}
+func (n *Notifier) Run(ctx context.Context, alive func(within time.Duration) bool) {
+	n.notify(daemon.SdNotifyReady)
 	var ticks <-chan time.Time
 	if n.watchdog > 0 {
 		ticker := time.NewTicker(n.watchdog / 2)
@@ -40,13 +44,11 @@ func (n *Notifier) Run(ctx context.Context, alive func(within time.Duration) boo
 	for {
 		select {
 		case <-ctx.Done():
-			return notify(daemon.SdNotifyStopping)
+			n.notify(daemon.SdNotifyStopping)
+			return
 		case <-ticks:
-			if !alive(n.watchdog / 2) {
-				continue
-			}
-			if err := notify(daemon.SdNotifyWatchdog); err != nil {
-				return err
+			if alive(n.watchdog / 2) {
+				n.notify(daemon.SdNotifyWatchdog)
 			}
 		}
 	}
@@ -54,16 +56,13 @@ func (n *Notifier) Run(ctx context.Context, alive func(within time.Duration) boo
 
 // Reload reports that the program reloads its config while work does so, and then the status that
 // work returns, one line.
-func (n *Notifier) Reload(work func() (status string)) error {
-	if err := notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()); err != nil {
-		return err
-	}
-	return notify(daemon.SdNotifyReady + "\nSTATUS=" + work())
+func (n *Notifier) Reload(work func() (status string)) {
+	n.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	n.notify(daemon.SdNotifyReady + "\nSTATUS=" + work())
 }
 
-func notify(state string) error {
+func (n *Notifier) notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		return fmt.Errorf("notify service manager: %w", err)
+		n.failed.Do(func() { n.log.WithError(err).Warn("cannot notify the service manager") })
 	}
-	return nil
 }

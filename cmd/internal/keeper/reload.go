@@ -17,22 +17,19 @@ import (
 )
 
 // serveReloads has the router take the config that read returns at each request, until ctx ends.
-func (k *keeper) serveReloads(ctx context.Context, r *Reloads) error {
+func (k *keeper) serveReloads(ctx context.Context, r *Reloads) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-r.Requests:
 		}
-		err := k.notify.Reload(func() (status string) {
+		k.notify.Reload(func() (status string) {
 			if refused := k.reload(ctx, r.Read); refused != "" {
 				return "config not reloaded: " + strings.ReplaceAll(refused, "\n", "; ")
 			}
 			return "config reloaded"
 		})
-		if err != nil {
-			return err
-		}
 	}
 }
 
