@@ -9,12 +9,20 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// hasIPv6 reports whether the kernel has IPv6.
+// hasIPv6 reports whether the kernel has IPv6. Where there is no /proc, sockets tell: taken for
+// off, IPv6 would pass unrecorded.
 func hasIPv6() bool {
-	_, err := os.Stat("/proc/sys/net/ipv6")
-	return !errors.Is(err, fs.ErrNotExist)
+	if _, err := os.Stat("/proc/sys/net/ipv6"); !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		_ = unix.Close(fd) // nothing was written
+	}
+	return !errors.Is(err, unix.EAFNOSUPPORT)
 }
 
 // allFamilies returns the address families of the kernel.

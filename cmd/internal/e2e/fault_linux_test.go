@@ -251,6 +251,7 @@ func TestCannotStart(t *testing.T) {
 		{"few descriptors for the router", []string{"prlimit", "--nofile=32:32"}, "LimitNOFILE="},
 		{"little address space", []string{"prlimit", "--as=2000000000"}, "ulimit -v"},
 		{"no place for the journal", []string{"env", "RUNTIME_DIRECTORY=/proc/nothing"}, "RUNTIME_DIRECTORY"},
+		{"no /proc", []string{"unshare", "--mount", "sh", "-c", `umount -l /proc && exec "$@"`, "sh"}, "mount -t proc"},
 		{"another device for the TUN", []string{"unshare", "--mount", "sh", "-c", `mount --bind /dev/null /dev/net/tun && exec "$@"`, "sh"}, "mknod /dev/net/tun"},
 	} {
 		args := append(tt.wrapper[1:], binary, "run", "-c", config)

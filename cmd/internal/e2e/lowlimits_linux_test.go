@@ -115,12 +115,15 @@ func TestFewSignals(t *testing.T) {
 	}
 }
 
-// TestLittleAddressSpaceForExec starts exec where Go's runtime might end it at any time.
-func TestLittleAddressSpaceForExec(t *testing.T) {
+// TestLowLimitsOfExec starts exec where Go's runtime might end it at any time, and where two
+// processes can share no memory.
+func TestLowLimitsOfExec(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "prlimit")
-	got := command(t, tuntest.NewNamespace(t), "prlimit", "--as=1500000000", binary, "exec", "--", "true")
-	if got.status != 1 || !strings.HasPrefix(got.stderr, "syntap: ") || !strings.Contains(got.stderr, "\nhint: lift it, ulimit -v") {
-		t.Errorf("%+v, want an error and a hint", got)
+	for limit, hint := range map[string]string{"--as=1500000000": "lift it, ulimit -v", "--fsize=1000": "ulimit -f unlimited"} {
+		got := command(t, tuntest.NewNamespace(t), "prlimit", limit, binary, "exec", "--", "true")
+		if got.status != 1 || !strings.HasPrefix(got.stderr, "syntap: ") || !strings.Contains(got.stderr, "\nhint: ") || !strings.Contains(got.stderr, hint) {
+			t.Errorf("%s: %+v, want an error and a hint with %q", limit, got, hint)
+		}
 	}
 }

@@ -26,11 +26,14 @@ func Explain(err error, c *config.Config, stateDir string) error {
 		remedy = limits.MoreDescriptors
 	case errors.Is(err, route.ErrJournal):
 		remedy = forceHint
-	case errors.Is(err, syscall.ENOTTY):
+	case errors.Is(err, syscall.ENOTTY),
+		ofPath && path.Path == "/dev/net/tun" && errors.Is(err, syscall.EISDIR):
 		remedy = "/dev/net/tun is not the kernel's TUN device: mknod /dev/net/tun c 10 200"
 	case ofPath && strings.HasPrefix(path.Path, stateDir):
 		remedy = "the journal, by which a crash is cleaned up, needs a directory that can be " +
 			`written: name one in RUNTIME_DIRECTORY, here and for "syntap cleanup"`
+	case ofPath && strings.HasPrefix(path.Path, "/proc/") && errors.Is(err, os.ErrNotExist):
+		remedy = "mount -t proc proc /proc"
 	case ofPath && strings.HasSuffix(path.Path, "/disable_ipv6"):
 		remedy = "IPv6 is off here and /proc/sys cannot be written, as in a container: start it " +
 			"with the sysctl net.ipv6.conf.default.disable_ipv6=0, or leave IPv6 out of " +

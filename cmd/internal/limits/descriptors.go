@@ -14,10 +14,14 @@ import (
 // MoreDescriptors is the remedy where a process may open too few files.
 const MoreDescriptors = "let it have more descriptors: ulimit -n 65536, or LimitNOFILE= in its unit"
 
-// Explain adds that remedy to an error that says so.
+// Explain adds the remedy to an error of a limit: of open files, or of the size of a file, which
+// holds for memory that processes share, too.
 func Explain(err error) error {
-	if errors.Is(err, unix.EMFILE) {
+	switch {
+	case errors.Is(err, unix.EMFILE):
 		return hint.Fail(err, MoreDescriptors)
+	case errors.Is(err, unix.EFBIG):
+		return hint.Fail(err, "lift the limit of the size of files: ulimit -f unlimited, or LimitFSIZE= in its unit")
 	}
 	return err
 }
