@@ -211,7 +211,7 @@ func TestNamesOfMachines(t *testing.T) {
 	lab.Client.Run("ping", "-c", "1", "-w", "30", addrOfShop)
 	r.wait(t, "names to be in use by none but the ping", func() bool {
 		report := lab.Router.Run(binary, "status", "--at", "unix:"+filepath.Join(r.dir, "http.sock"))
-		return strings.Contains(report, "names       of 6 addresses, 1 in use, 0 evicted")
+		return strings.Contains(report, "names       addresses 6, in use 1, evicted 0")
 	})
 	r.stop(t, unix.SIGTERM)
 	log := r.read(t, "handshakes.json")
