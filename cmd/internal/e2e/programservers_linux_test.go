@@ -224,7 +224,7 @@ func (lab *programLab) serveTools(t *testing.T, all []clientProgram) {
 		},
 		"smbd": func() {
 			lab.write(t, "smb.conf", fmt.Sprintf("[global]\nmap to guest = bad user\nlog file = %[1]s/smb.log\nprivate dir = %[1]s\nlock directory = %[1]s\nstate directory = %[1]s\ncache directory = %[1]s\npid directory = %[1]s\nncalrpc dir = %[1]s\nsmb ports = 445\n", d))
-			lab.serve(t, "127.0.0.1:445", "smbd", "--foreground", "--no-process-group", "-s", d+"/smb.conf")
+			lab.serve(t, "127.0.0.1:445", "unshare", "--pid", "--fork", "--kill-child", toolPath("smbd"), "--foreground", "--no-process-group", "-s", d+"/smb.conf")
 		},
 		"caddy": func() {
 			lab.write(t, "Caddyfile", fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tstorage file_system %[1]s\n}\nhttps://:8443 {\n\tbind %[2]s\n\ttls %[1]s/cert.pem %[1]s/key.pem\n\theader Content-Type text/html\n\trespond \"<p>hello</p>\"\n}\n", d, strings.Join(lab.quicAddresses(), " ")))

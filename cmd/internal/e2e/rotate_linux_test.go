@@ -26,7 +26,7 @@ func TestRotation(t *testing.T) {
 tun: {name: syntap0}
 tap:
   log:
-    - {format: json, path: DIR/handshakes.json, max_size: 64KiB, max_files: 1000, compress: true}
+    - {format: json, path: DIR/handshakes.json, max_size: 64KiB, max_files: 10000, compress: true}
     - {format: modern, path: DIR/handshakes.txt}
 `)
 	rotate := filepath.Join(r.dir, "logrotate.conf")
