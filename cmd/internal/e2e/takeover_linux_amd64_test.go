@@ -347,10 +347,10 @@ func TestTakenOverWeb(t *testing.T) {
 		{"an ioctl", unix.SYS_IOCTL, with(0, unix.TCGETS), 0},
 	}
 	all := aims(t, target{keeper: keeper, victim: victim, log: log, journal: journalOf(t, int(routed))})
+	others := []unix.Errno{unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.EACCES}
 	for i := range all {
 		for j := range all[i].calls {
-			switch call := &all[i].calls[j]; call.want {
-			case unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.EACCES:
+			if call := &all[i].calls[j]; slices.Contains(others, call.want) {
 				call.want = 0 // it makes no socket at all, and opens nothing
 			}
 		}
