@@ -85,7 +85,7 @@ type execCommand struct {
 var untilSignalled = []string{"sleep", "infinity"}
 
 func (e *execCommand) run(cmd *cobra.Command, args []string) error {
-	if err := limits.CheckAddressSpace(); err != nil {
+	if err := errors.Join(limits.CheckAddressSpace(), limits.CheckDescriptors()); err != nil {
 		return err
 	}
 	if len(args) == 0 {

@@ -45,7 +45,7 @@ type runCommand struct {
 }
 
 func (r *runCommand) run(cmd *cobra.Command) error {
-	if err := errors.Join(limits.CheckAddressSpace(), limits.CheckSignals(true)); err != nil {
+	if err := errors.Join(limits.CheckAddressSpace(), limits.CheckDescriptors(), limits.CheckSignals(true)); err != nil {
 		return err
 	}
 	limits.HalfOfProcessors(os.Getenv)

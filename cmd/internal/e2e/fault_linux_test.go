@@ -248,7 +248,7 @@ func TestCannotStart(t *testing.T) {
 		hint    string
 	}{
 		{"few descriptors", []string{"prlimit", "--nofile=8:8"}, "LimitNOFILE="},
-		{"few descriptors for the router", []string{"prlimit", "--nofile=32:32"}, "LimitNOFILE="},
+		{"one descriptor less than the fewest", []string{"prlimit", "--nofile=63:63"}, "LimitNOFILE="},
 		{"little address space", []string{"prlimit", "--as=2000000000"}, "ulimit -v"},
 		{"no place for the journal", []string{"env", "RUNTIME_DIRECTORY=/proc/nothing"}, "RUNTIME_DIRECTORY"},
 		{"no /proc", []string{"unshare", "--mount", "sh", "-c", `umount -l /proc && exec "$@"`, "sh"}, "mount -t proc"},

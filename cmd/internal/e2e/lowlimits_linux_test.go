@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,70 +27,65 @@ func TestLowLimits(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// TestFewDescriptors starts a router that may open few files, and more from start to start, until
-// it takes the TUN. Each start before fails with a remedy, and leaves the host as it was.
+// TestFewDescriptors starts a router that holds most of the files that it may have open, and fewer
+// from start to start, until it routes. Each start before fails with a remedy and leaves the host
+// as it was. After a run that dies, starts that fail leave it closed.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
-	requireTools(t, "prlimit", "nft")
+	requireTools(t, "bash", "prlimit", "nft")
 	lab := tuntest.NewLab(t)
 	state := func() string { return lab.Router.State() + output(lab.Router, "nft", "list", "ruleset") }
 	before := state()
 	r := &router{dir: t.TempDir()}
 	config := r.writeConfig(t, everything)
-	for files := 8; ; files++ {
-		r.Process = lab.Router.Start("prlimit", "--nofile="+strconv.Itoa(files), binary, "run", "-c", config)
-		taken := false
-		tuntest.Wait(t, "the router to end, or to take the TUN", func() bool {
-			select {
-			case <-r.Done():
-				return true
-			default:
-			}
-			taken = strings.Contains(r.Stderr(), "the limit of open files is below limits.tcp_flows")
-			return taken
-		})
-		if taken {
-			break
-		}
+	free := 8
+	for ; !r.routesWith(t, lab, config, free); free++ {
 		if r.Err() == nil || !strings.Contains(r.Stderr(), "LimitNOFILE=") || strings.Contains(r.Stderr(), "stays closed") {
-			t.Errorf("with %d descriptors the router ends with %v: %s", files, r.Err(), r.Stderr())
+			t.Errorf("with %d descriptors the router ends with %v: %s", free, r.Err(), r.Stderr())
 		}
 		if after := state(); after != before {
-			t.Fatalf("with %d descriptors this is left: %s, want %s", files, after, before)
-		}
-		if files > 200 {
-			t.Fatal("the router does not start")
+			t.Fatalf("with %d descriptors this is left: %s, want %s", free, after, before)
 		}
 	}
-	if err := r.Signal(unix.SIGTERM); err != nil {
-		t.Fatal(err)
+	closed := ""
+	die := func() {
+		if err := r.Signal(unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		r.ended(t, "SIGKILL")
+		closed = state()
 	}
-	r.ended(t, "SIGTERM")
+	for die(); !strings.Contains(r.Stderr(), "the host stays closed"); free-- {
+		if r.routesWith(t, lab, config, free) {
+			die()
+		} else if after := state(); after != closed {
+			t.Fatalf("with %d descriptors the host is not closed any more: %s, want %s", free, after, closed)
+		}
+		if free == 8 {
+			t.Fatal("no start has said that the host stays closed")
+		}
+	}
+	lab.Router.Run(binary, "cleanup")
 	if after := state(); after != before {
-		t.Errorf("this is left: %s, want %s", after, before)
+		t.Errorf("cleanup leaves %s, want %s", after, before)
 	}
 }
 
-// TestFewDescriptorsAfterDeath has a run die, and another one fail at its start: the host stays
-// closed.
-func TestFewDescriptorsAfterDeath(t *testing.T) {
-	t.Parallel()
-	requireTools(t, "prlimit")
-	lab := tuntest.NewLab(t)
-	r := run(t, lab.Router, "syntap0", everything)
-	if err := r.Signal(unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	r.ended(t, "SIGKILL")
-	closed := lab.Router.State()
-	got := command(t, lab.Router, "prlimit", "--nofile=25", binary, "run", "-c", filepath.Join(r.dir, "syntap.yaml"))
-	if got.status != 1 || !strings.Contains(got.stderr, "the host stays closed") {
-		t.Errorf("a start with few descriptors: %+v", got)
-	}
-	if after := lab.Router.State(); after != closed {
-		t.Errorf("the host is not closed any more: %s, want %s", after, closed)
-	}
-	lab.Router.Run(binary, "cleanup")
+// routesWith starts a router that may open few files more, and reports whether it routes or ends.
+func (r *router) routesWith(t *testing.T, lab *tuntest.Lab, config string, free int) (routes bool) {
+	t.Helper()
+	const limit, hold = 64, `for ((fd = $0; fd < 64; fd++)); do eval "exec $fd</dev/null"; done; exec "$@"`
+	r.Process = lab.Router.Start("prlimit", "--nofile="+strconv.Itoa(limit), "bash", "-c", hold, strconv.Itoa(free), binary, "run", "-c", config)
+	tuntest.Wait(t, "the router to end, or to route", func() bool {
+		select {
+		case <-r.Done():
+			return true
+		default:
+			routes = routesTo(lab, "syntap0")
+			return routes
+		}
+	})
+	return routes
 }
 
 // TestFewSignals starts a router and a command whose user may have few signals that wait. The

@@ -52,6 +52,28 @@ func checkRights(t *testing.T, pid int, kept, inheritable, bounding uint64) {
 	}
 }
 
+// TestInheritedFiles starts a router with a file open that no process of it has a use for.
+func TestInheritedFiles(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "bash")
+	lab := tuntest.NewLab(t)
+	r := &router{dir: t.TempDir()}
+	config := r.writeConfig(t, everything+`http: {listen: "unix:DIR/http.sock"}`)
+	r.Process = lab.Router.Start("bash", "-c", `exec 7<"$0"; exec "$@"`, config, binary, "run", "-c", config)
+	r.wait(t, "routes", func() bool { return routesTo(lab, "syntap0") })
+	has := func(pid int) bool {
+		links, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/fd/*")
+		return slices.ContainsFunc(links, func(link string) bool {
+			file, _ := os.Readlink(link)
+			return file == config
+		})
+	}
+	if !has(r.PID()) || has(r.routerPID(t)) || has(r.webPID(t)) {
+		t.Errorf("a file that was open at the start is open in the keeper %v, the router %v and the page's process %v, want the first alone",
+			has(r.PID()), has(r.routerPID(t)), has(r.webPID(t)))
+	}
+}
+
 // TestRights has status tell the rights of a router, which keeps those only that it needs.
 func TestRights(t *testing.T) {
 	t.Parallel()

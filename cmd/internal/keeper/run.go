@@ -17,6 +17,7 @@ import (
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/isolate"
+	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/message"
@@ -48,6 +49,9 @@ type Reloads struct {
 // Open opens the logs and the listener, and starts the router. After an error there is none.
 func (s *Service) Open(ctx context.Context) error {
 	if err := route.Await(s.StateDir, s.Config.TUN.Name, patience); err != nil {
+		return err
+	}
+	if err := namespace.CloseOnExec(); err != nil {
 		return err
 	}
 	k := &keeper{

@@ -4,6 +4,7 @@ package limits
 
 import (
 	"errors"
+	"fmt"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,20 @@ import (
 
 // MoreDescriptors is the remedy where a process may open too few files.
 const MoreDescriptors = "let it have more descriptors: ulimit -n 65536, or LimitNOFILE= in its unit"
+
+// LeastDescriptors are for all that is no connection: logs, queues of the TUN, listeners, questions
+// to the kernel.
+const LeastDescriptors = 64
+
+// CheckDescriptors refuses a limit of open files (RLIMIT_NOFILE) under which a process may lack one
+// for a thing that it does later.
+func CheckDescriptors() error {
+	limit := Descriptors()
+	if limit >= LeastDescriptors {
+		return nil
+	}
+	return hint.Fail(fmt.Errorf("the limit of open files is %d, less than %d (RLIMIT_NOFILE)", limit, LeastDescriptors), MoreDescriptors)
+}
 
 // Explain adds the remedy to an error of a limit: of open files, or of the size of a file, which
 // holds for memory that processes share, too.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -179,6 +180,9 @@ func initCommand(o Options, attr *unix.SysProcAttr, channel *os.File) *exec.Cmd 
 
 // CloseOnExec keeps descriptors that our caller left open from all that this process starts.
 func CloseOnExec() error {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return nil
+	}
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return fmt.Errorf("list open files: %w", err)

@@ -8,14 +8,11 @@ import (
 	"syntap/cmd/internal/limits"
 )
 
-// spareDescriptors are for all that is no connection: logs, the TUN, listeners.
-const spareDescriptors = 64
-
 // warnDescriptors says when there will be fewer connections than limits.tcp_flows allows: each has
 // a descriptor.
 func (r *router) warnDescriptors() {
 	limit, flows := limits.Descriptors(), r.Config.Limits.TCPFlows
-	if limit >= uint64(flows)+spareDescriptors {
+	if limit >= uint64(flows)+limits.LeastDescriptors {
 		return
 	}
 	r.Logger.WithFields(logrus.Fields{
