@@ -64,13 +64,10 @@ func newRootCommand() *cobra.Command {
 		// At most two slips of the finger away from a command is taken for that command.
 		SuggestionsMinimumDistance: 2,
 	}
-	help := root.HelpFunc()
-	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		if cmd == root {
-			fmt.Fprint(cmd.OutOrStdout(), usage)
-			return
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		if err := printHelp(cmd); err != nil { // cobra passes it on to no caller
+			os.Exit(hint.Report(cmd.ErrOrStderr(), err))
 		}
-		help(cmd, args)
 	})
 	root.AddCommand(linuxCommands()...)
 	root.AddCommand(

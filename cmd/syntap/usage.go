@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,6 +11,16 @@ import (
 )
 
 const widestHelp = 100 // columns
+
+// printHelp prints what a command does, and its usage.
+func printHelp(cmd *cobra.Command) error {
+	text := usage
+	if cmd.HasParent() {
+		text = strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)) + "\n\n" + cmd.UsageString()
+	}
+	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+	return err
+}
 
 // printUsage prints how a command is typed, its examples, the commands below it and its flags.
 func printUsage(cmd *cobra.Command) error {
@@ -70,6 +82,14 @@ type named struct {
 }
 
 func (n named) Type() string { return n.name }
+
+// Set refuses an empty name of a file, which an unset variable of a shell leaves.
+func (n named) Set(value string) error {
+	if value == "" && (n.name == "FILE" || n.name == "PATH") {
+		return errors.New("is empty")
+	}
+	return n.Value.Set(value)
+}
 
 // namedList is one that may be given several times.
 type namedList struct {
