@@ -178,7 +178,8 @@ func (ns *Namespace) Link(name string) netlink.Link {
 }
 
 // State returns everything the namespace's configuration consists of, as the ip and nft commands
-// print it: links, addresses, rules, the routes of all tables and packet filters.
+// print it: links, addresses, rules, the routes of all tables and packet filters. Whether addresses
+// are tentative is left out: the kernel looks for duplicates again when it notices a carrier late.
 func (ns *Namespace) State() string {
 	ns.tb.Helper()
 	var all strings.Builder
@@ -188,7 +189,7 @@ func (ns *Namespace) State() string {
 		words := strings.Fields(command)
 		fmt.Fprintf(&all, "# %s\n%s", command, ns.Run(words[0], words[1:]...))
 	}
-	return all.String()
+	return strings.ReplaceAll(all.String(), " tentative", "")
 }
 
 // Drop makes the namespace lose percent of the packets that match, an nft expression such as
