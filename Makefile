@@ -18,7 +18,8 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDFLAGS) -o bin/syntap ./cmd/syntap
 
-# What belongs on a host, where Debian's man, shells and systemd look for it. A config that is there is left alone.
+# What belongs on a host, where Debian's man, shells and systemd look for it. Documents stand to each other as here, so
+# that their links lead to files. A config that is there is left alone.
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc
 SHARE       = $(DESTDIR)$(PREFIX)/share
@@ -32,9 +33,10 @@ install: build
 	bin/syntap completion bash >$(SHARE)/bash-completion/completions/syntap
 	bin/syntap completion zsh >$(SHARE)/$(ZSH)/_syntap
 	bin/syntap completion fish >$(SHARE)/fish/vendor_completions.d/syntap.fish
-	install -D -m 644 -t $(SHARE)/doc/syntap README.md CHANGELOG.md configs/auditing.md configs/black-holes.md configs/ci.md configs/ecmp.md configs/hosts.md configs/records.md configs/threat-model.md
-	install -D -m 644 -t $(SHARE)/doc/syntap/examples configs/*.yaml configs/attribute.conf
-	for dir in container fleet grafana lnav policies prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/examples/$$dir configs/$$dir/* || exit; done
+	install -D -m 644 -t $(SHARE)/doc/syntap README.md BENCH.md CHANGELOG.md
+	install -D -m 644 -t $(SHARE)/doc/syntap/configs configs/*.md configs/*.yaml configs/attribute.conf configs/syntap.service
+	install -D -m 644 -t $(SHARE)/doc/syntap/configs/package configs/package/config.yaml
+	for dir in container fleet grafana lnav policies prometheus vector; do install -D -m 644 -t $(SHARE)/doc/syntap/configs/$$dir configs/$$dir/* || exit; done
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/bin/syntap|$(PREFIX)/bin/syntap|; s|/etc/syntap|$(SYSCONFDIR)/syntap|' configs/syntap.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/syntap.service
 	install -D -m 644 configs/package/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/syntap.conf

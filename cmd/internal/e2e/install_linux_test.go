@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -41,14 +42,11 @@ func TestInstall(t *testing.T) {
 		"usr/share/bash-completion/completions/syntap":    0o644,
 		"usr/share/zsh/vendor-completions/_syntap":        0o644,
 		"usr/share/fish/vendor_completions.d/syntap.fish": 0o644,
-		"usr/share/doc/syntap/auditing.md":                0o644,
-		"usr/share/doc/syntap/ecmp.md":                    0o644,
-		"usr/share/doc/syntap/records.md":                 0o644,
-		"usr/share/doc/syntap/threat-model.md":            0o644,
+		"usr/share/doc/syntap/README.md":                  0o644,
 		"etc/syntap/config.yaml":                          0o644,
 	}
 	for _, example := range examples(t) {
-		files["usr/share/doc/syntap/examples/"+example] = 0o644
+		files["usr/share/doc/syntap/configs/"+example] = 0o644
 	}
 	for path, mode := range files {
 		info, err := os.Stat(filepath.Join(root, path))
@@ -56,6 +54,7 @@ func TestInstall(t *testing.T) {
 			t.Errorf("%s: %v, %v, want a file with mode %v", path, info, err, mode)
 		}
 	}
+	checkLinks(t, filepath.Join(root, "usr/share/doc/syntap"))
 
 	// Each is understood by the program that it is for.
 	config := filepath.Join(root, "etc/syntap/config.yaml")
@@ -86,6 +85,31 @@ func TestInstall(t *testing.T) {
 	}
 }
 
+// markdownLink is one to a file.
+var markdownLink = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+// checkLinks looks for the files that documents of a directory link to.
+func checkLinks(t *testing.T, dir string) {
+	t.Helper()
+	links := 0
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range markdownLink.FindAllSubmatch(text, -1) {
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), string(found[1]))); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		return err
+	})
+	if err != nil || links == 0 {
+		t.Errorf("%d links in %s, %v", links, dir, err)
+	}
+}
+
 // examples lists the checkout's configs to use and to change, by path.
 func examples(t *testing.T) (paths []string) {
 	t.Helper()
@@ -95,7 +119,7 @@ func examples(t *testing.T) (paths []string) {
 			return err
 		case d.IsDir() && d.Name() == "package":
 			return fs.SkipDir
-		case d.IsDir() || filepath.Ext(path) == ".go" || filepath.Ext(path) == ".md" && filepath.Dir(path) == "." || path == "syntap.service":
+		case d.IsDir() || filepath.Ext(path) == ".go":
 			return nil
 		}
 		paths = append(paths, path)

@@ -257,7 +257,7 @@ func checkServiceRights(t *testing.T, m *machine) {
 func checkDropIn(t *testing.T, m *machine) {
 	t.Helper()
 	const (
-		examples = "/usr/share/doc/syntap/examples/"
+		examples = "/usr/share/doc/syntap/configs/"
 		add      = "install -D -m 644 " + examples + "attribute.conf /etc/systemd/system/syntap.service.d/attribute.conf && " +
 			"systemctl daemon-reload && systemctl restart syntap"
 		connect = "exec 3<>/dev/tcp/" + tuntest.ServerAddr4 + "/7000 && echo hello >&3 && read -r answer <&3"
