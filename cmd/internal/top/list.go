@@ -223,7 +223,12 @@ func (m *model) line(i int) string {
 			format.Size(g.sent), format.Size(g.received), g.latest.Local().Format("15:04:05"))
 	}
 	r := m.matching[i]
-	line := m.cells(func(c *column) string { return c.of(r) })
+	line := m.cells(func(c *column) string {
+		if q := r.question(); q != "" && c.title == "SERVER" && m.width < noteFrom {
+			return q // no column of notes shows it
+		}
+		return c.of(r)
+	})
 	outcome := word(r.outcome())
 	return strings.Replace(line, outcome, outcomeStyle(r.outcome()).Render(outcome), 1)
 }

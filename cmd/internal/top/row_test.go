@@ -49,7 +49,7 @@ func TestList(t *testing.T) {
 		80: {
 			at(4) + " open        -            198.51.100.9 icmp               -        -",
 			at(2) + " refused     -            198.51.100.3:80                 -        -",
-			at(1) + " open        -            198.51.100.53:53/udp            -        -",
+			at(1) + " open        -            A www.example.com               -        -",
 			at(0) + " established curl alice   www.example.com:443      4.77 MiB   3.00 s",
 		},
 		150: {
