@@ -52,7 +52,7 @@ func (d *Dialer) Targets(f Flow, r *egress.Ruling) ([]netip.AddrPort, *flow.Deci
 				allowed = decision
 			}
 		case denied == nil:
-			denied = decision
+			denied = denialOf(real, decision)
 		}
 	}
 	switch {
@@ -70,6 +70,13 @@ func (o *settings) decideReal(f Flow, target netip.AddrPort) *flow.Decision {
 	return o.Policy.decide(f.Client.Addr(), target, o.rule(f))
 }
 
+// denialOf returns a decision that denies a real address of a name, with the address.
+func denialOf(real netip.Addr, d *flow.Decision) *flow.Decision {
+	denial := *d
+	denial.Real = real
+	return &denial
+}
+
 // targetOfName is Target for a virtual address.
 func (o *settings) targetOfName(f Flow) (netip.AddrPort, *flow.Decision) {
 	dst := f.Server
@@ -81,7 +88,7 @@ func (o *settings) targetOfName(f Flow) (netip.AddrPort, *flow.Decision) {
 	real, ok := o.Virtual.Datagram(dst.Addr(), func(real netip.Addr) bool {
 		decision := o.decideReal(f, netip.AddrPortFrom(real, dst.Port()))
 		if decision.Deny {
-			denied = decision
+			denied = denialOf(real, decision)
 		} else {
 			allowed = decision
 		}

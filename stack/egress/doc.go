@@ -15,9 +15,10 @@
 // an address that the client knows by an allowed name. A flow to a literal address has no name, and
 // no rule with names matches it.
 //
-// A Ruling that allows says whether a literal address or prefix of the rule matches the server.
-// Such a rule is an exception to the addresses that are never dialled (package dial). A name is
-// not, because its owner could make it resolve to 127.0.0.1.
+// A Ruling that allows says whether a rule with literal addresses or prefixes allows the server, be
+// it that rule or a later one, with no denial before. Such a rule is an exception to the addresses
+// that are never dialled (package dial). A name is not, because its owner could make it resolve to
+// 127.0.0.1.
 //
 // # Names of DNS queries
 //

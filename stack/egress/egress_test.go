@@ -130,13 +130,16 @@ func TestTargets(t *testing.T) {
 // dialled.
 func TestLiteral(t *testing.T) {
 	t.Parallel()
-	r := rules(t, true, "good.example", "127.0.0.1", "!169.254.0.0/16")
+	r := rules(t, true, "good.example", "127.0.0.1", "!169.254.0.0/16", "!bad.example", "127.0.0.2", "169.254.1.1")
 	for _, tt := range []struct {
 		name, server  string
 		literal, deny bool
 	}{
 		{"good.example", "198.51.100.1:80", false, false},
-		{"good.example", "127.0.0.1:80", false, false},
+		{"good.example", "127.0.0.1:80", true, false}, // the second rule has it
+		{"good.example", "127.0.0.2:80", true, false},
+		{"good.example", "127.0.0.3:80", false, false},
+		{"good.example", "169.254.1.1:80", false, false}, // the third rule denies it first
 		{"", "127.0.0.1:80", true, false},
 		{"", "[64:ff9b::7f00:1]:80", true, false},
 		{"", "169.254.1.1:80", false, true},
@@ -245,6 +248,19 @@ func TestShadowed(t *testing.T) {
 		got := rules(t, false, tt.rules...).Shadowed()
 		if (len(got) == 1 && got[0] == Shadowed{len(tt.rules) - 1, 0}) != tt.want {
 			t.Errorf("%v: %v", tt.rules, got)
+		}
+	}
+}
+
+// TestShadowedException has a rule that allows everything hide a denial of an address, but not an
+// exception to the addresses that are never dialled.
+func TestShadowedException(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{"127.0.0.1": false, "!127.0.0.1": true, "example.com": true} {
+		s, isDenial := strings.CutPrefix(text, "!")
+		got := Compile([]Rule{{}, target(t, s, isDenial)}, false).Shadowed()
+		if (len(got) == 1) != want {
+			t.Errorf("%s behind a rule that allows everything: %v", text, got)
 		}
 	}
 }

@@ -13,13 +13,23 @@ import (
 )
 
 // naive decides as the package's documentation says, rule by rule.
-func naive(rules []Rule, deny bool, q *Request) (rule int, denied bool) {
+func naive(rules []Rule, deny bool, q *Request) (rule int, denied, literal bool) {
+	rule, denied = -1, deny
 	for i, r := range rules {
-		if naiveMatch(&r, q) {
-			return i, r.Deny
+		if !naiveMatch(&r, q) {
+			continue
+		}
+		if rule < 0 {
+			rule, denied = i, r.Deny
+		}
+		switch {
+		case r.Deny:
+			return rule, denied, false
+		case len(r.Names) == 0 && len(r.Dst) > 0:
+			return rule, denied, true
 		}
 	}
-	return -1, deny
+	return rule, denied, false
 }
 
 func naiveMatch(r *Rule, q *Request) bool {
@@ -139,14 +149,15 @@ func TestDecideAsTheModel(t *testing.T) {
 		}
 		for range 50 {
 			q := randomRequest(r)
-			rule, denied := naive(rules, deny, q)
+			rule, denied, isLiteral := naive(rules, deny, q)
 			got := compiled.Decide(q)
 			want := fmt.Sprint(rule)
 			if rule < 0 {
 				want = "default"
 			}
-			if got.Rule != want || got.Deny != denied || got.Default != (rule < 0) {
-				t.Fatalf("%v of %v: rule %s, deny %t; want %s, %t", q, rules, got.Rule, got.Deny, want, denied)
+			if got.Rule != want || got.Deny != denied || got.Default != (rule < 0) || got.Literal != isLiteral {
+				t.Fatalf("%v of %v: rule %s, deny %t, literal %t; want %s, %t, %t",
+					q, rules, got.Rule, got.Deny, got.Literal, want, denied, isLiteral)
 			}
 			if hidden[got.Rule] {
 				t.Fatalf("rule %s of %v is hidden, and decides on %v", got.Rule, rules, q)

@@ -67,9 +67,10 @@ func texts[T fmt.Stringer](all []T) (s []string) {
 	return s
 }
 
-// covers reports whether each flow that o matches is one that r does.
+// covers reports whether each flow that o matches is one that r does, and o is no exception that r
+// is not.
 func (r *Rule) covers(o *Rule) bool {
-	return coversAll(r.Names, o.Names, Pattern.covers) &&
+	return (r.Deny || r.isException() || !o.isException()) && coversAll(r.Names, o.Names, Pattern.covers) &&
 		coversAll(r.Dst, o.Dst, func(p, q netip.Prefix) bool {
 			return p.Bits() <= q.Bits() && p.Contains(q.Addr())
 		}) &&

@@ -10,9 +10,10 @@ import (
 
 // Rules are compiled. They do not change, and are safe for concurrent use.
 type Rules struct {
-	rules   []Rule
-	rulings []Ruling
-	rest    Ruling // where no rule matches
+	rules    []Rule
+	rulings  []Ruling
+	literals []Ruling // the same, with Literal; none if no rule has an exception
+	rest     Ruling   // where no rule matches
 
 	// Rules with names, by name and by the domain above; those with prefixes only, by address; all
 	// others.
@@ -28,7 +29,7 @@ type Rules struct {
 // Ruling is the decision of the rules on a flow.
 type Ruling struct {
 	*flow.Decision
-	Literal bool // a prefix of the rule that allows has the server's address, and no name is asked for
+	Literal bool // a rule without names that allows has the server's address, and none denies before it
 	Default bool // no rule matches
 	Names   bool // DNS queries of the flow are decided on by DecideName
 }
@@ -86,6 +87,12 @@ func Compile(rules []Rule, deny bool) *Rules {
 	for i := range r.rulings {
 		r.rulings[i].Names = r.rest.Names
 	}
+	if slices.ContainsFunc(r.rules, func(rule Rule) bool { return rule.isException() }) {
+		r.literals = slices.Clone(r.rulings)
+		for i := range r.literals {
+			r.literals[i].Literal = true
+		}
+	}
 	return r
 }
 
@@ -96,8 +103,11 @@ func (r *Rule) ruling() Ruling {
 			d.Reason = r.Place + " forbids it"
 		}
 	}
-	return Ruling{Decision: d, Literal: !r.Deny && len(r.Names) == 0 && len(r.Dst) > 0}
+	return Ruling{Decision: d, Literal: r.isException()}
 }
+
+// isException reports whether a rule allows addresses, also such as are never dialled.
+func (r *Rule) isException() bool { return !r.Deny && len(r.Names) == 0 && len(r.Dst) > 0 }
 
 // HasNames reports whether a rule has names.
 func (r *Rules) HasNames() bool { return len(r.exact)+len(r.below) > 0 }
@@ -107,10 +117,27 @@ func (r *Rules) HasUIDs() bool { return r.uids }
 
 // Decide returns the ruling on a flow.
 func (r *Rules) Decide(q *Request) *Ruling {
+	first := r.first(q, func(*Rule) bool { return true })
+	if first == len(r.rules) {
+		return &r.rest
+	}
+	ruling := &r.rulings[first]
+	if ruling.Deny || ruling.Literal || r.literals == nil {
+		return ruling
+	}
+	other := r.first(q, func(rule *Rule) bool { return rule.Deny || rule.isException() })
+	if other < len(r.rules) && !r.rules[other].Deny {
+		return &r.literals[first]
+	}
+	return ruling
+}
+
+// first returns the number of the first rule of a kind that matches, or that of all rules.
+func (r *Rules) first(q *Request, isOfKind func(*Rule) bool) int {
 	s := search{rules: r, first: len(r.rules)}
 	server := q.Server.Addr().Unmap().WithZone("")
 	real := Embedded(server)
-	matches := func(rule *Rule) bool { return rule.matches(q, server, real) }
+	matches := func(rule *Rule) bool { return isOfKind(rule) && rule.matches(q, server, real) }
 	port := q.Server.Port()
 	s.in(&r.others, port, matches)
 	s.in(r.at(server), port, matches)
@@ -124,7 +151,7 @@ func (r *Rules) Decide(q *Request) *Ruling {
 			r.named(name, look)
 		}
 	}
-	return s.ruling()
+	return s.first
 }
 
 // at returns the rules with prefixes that have an address.

@@ -38,6 +38,8 @@ type Decision struct {
 	Rule   string // its place in the config, such as "egress.deny"; "default" where none decided
 	Reason string // of a denial, one sentence without a final period
 
+	Real netip.Addr // that it denies, where the destination stands for a name
+
 	OnlyDNS bool // it allows DNS queries alone, to a nameserver of this host
 	ByName  bool // it allows the server for its name alone
 }

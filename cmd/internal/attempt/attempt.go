@@ -17,7 +17,7 @@ type Attempt struct {
 	Time     time.Time
 	Proto    flow.Proto
 	Name     string         // by which the client knows the server, or for which it asks; "" = none
-	Server   netip.AddrPort // as really dialled; an echo has port 0
+	Server   netip.AddrPort // as dialled or denied; an echo has port 0
 	Question bool           // it asks for Name, and policy has answered
 
 	Nameserver bool           // Server is one of those that a command has for the DNS, as it addressed them
@@ -35,7 +35,7 @@ func OfHandshake(r *record.Attributed) Attempt {
 		}
 	}
 	a.open(r.Opening)
-	return a
+	return a.atReal()
 }
 
 // OfDatagram returns the attempt of a flow without a handshake.
@@ -45,6 +45,14 @@ func OfDatagram(d *record.AttributedDatagram) Attempt {
 		a.Server = netip.AddrPortFrom(d.Upstream.Addr(), d.Server.Port())
 	}
 	a.open(d.Opening)
+	return a.atReal()
+}
+
+// atReal returns an attempt at the address that policy denies, not at the one that stands for it.
+func (a Attempt) atReal() Attempt {
+	if d := a.Decision; d != nil && d.Real.IsValid() {
+		a.Server = netip.AddrPortFrom(d.Real, a.Server.Port())
+	}
 	return a
 }
 
@@ -134,6 +142,8 @@ func (a *Attempt) remedy(denies bool) (flag, hint string) {
 		return "", "egress.allow makes exceptions"
 	case rule == "egress.deny":
 		target, hint = a.target(""), "as the first of the rules"
+	case rule == "egress.names":
+		return "", "the program must ask for the name again"
 	case rule != "default" && !denies:
 		return "", "put a rule that allows it ahead of " + rule
 	}

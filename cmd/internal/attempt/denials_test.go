@@ -58,6 +58,11 @@ func TestLineForPeople(t *testing.T) {
 			true, "1 denied: example.org:80; hint: --allow 127.0.0.1:80",
 		},
 		{
+			"no name has the address",
+			attempt.Attempt{Server: at("198.19.7.7:80"), Decision: &flow.Decision{Deny: true, Rule: "egress.names"}},
+			true, "1 denied: 198.19.7.7:80; hint: the program must ask for the name again",
+		},
+		{
 			"an allow would deny the rest",
 			attempt.Attempt{Server: at("127.0.0.1:80"), Decision: set},
 			false, "1 denied: 127.0.0.1:80; hint: egress.allow makes exceptions",

@@ -273,3 +273,25 @@ func TestAllowByVirtualName(t *testing.T) {
 		}
 	}
 }
+
+// TestHintOfRebinding follows the hint that a command gets whose allowed name is one of the host's
+// own addresses: the flag has the real address, behind the name's flag as well.
+func TestHintOfRebinding(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dnsmasq", "unshare")
+	lab := tuntest.NewLab(t)
+	newRuled(t, lab)
+	dir := newEtc(t, "nameserver "+resolver+"\n")
+	run := func(flags ...string) string {
+		line := dir.asking(append([]string{binary, "exec", "--allow", "home.example.com"}, flags...)...)
+		line = append(line, "--", "curl", "-4", "-s", "-m", "60", "http://home.example.com/")
+		return command(t, lab.Router, line[0], line[1:]...).stderr
+	}
+	const denied = "syntap: 1 denied: home.example.com:80 (curl); hint: "
+	if got := run(); !strings.Contains(got, denied+"--allow 127.0.0.1:80\n") {
+		t.Errorf("stderr:\n%s\nwant the hint to have the real address", got)
+	}
+	if got := run("--allow", "127.0.0.1:80"); strings.Contains(got, "denied") {
+		t.Errorf("with the flag of the hint:\n%s", got)
+	}
+}

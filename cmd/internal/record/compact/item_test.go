@@ -66,6 +66,9 @@ func fill(v reflect.Value) {
 	case *time.Time:
 		*x = recordtest.Start
 		return
+	case *netip.Addr:
+		*x = netip.MustParseAddr("2001:db8::1")
+		return
 	case *netip.AddrPort:
 		*x = netip.MustParseAddrPort("[2001:db8::1]:53")
 		return
@@ -106,6 +109,7 @@ var same = cmp.Options{
 	cmpopts.IgnoreFields(record.Header{}, "Level", "Msg", "Seq", "RunID", "Host"),
 	cmpopts.IgnoreFields(record.Finding{}, "Trailer"),
 	cmpopts.IgnoreFields(flow.Flow{}, "Opening"),
+	cmpopts.IgnoreFields(flow.Decision{}, "Real"),
 	cmpopts.IgnoreFields(flow.Datagram{}, "Opening"),
 }
 
