@@ -56,9 +56,7 @@ func Shutdown(fd, how int) {
 
 // SetOption sets an option of a socket.
 func SetOption[T any](fd, level, option int, value T) error {
-	_, _, errno := syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
-		uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
-	if errno != 0 {
+	if errno := setOption(fd, level, option, unsafe.Pointer(&value), unsafe.Sizeof(value)); errno != 0 {
 		return errno
 	}
 	return nil
@@ -66,9 +64,23 @@ func SetOption[T any](fd, level, option int, value T) error {
 
 // Option reads an option of a socket.
 func Option[T any](fd, level, option int, value *T) syscall.Errno {
-	size := uint32(unsafe.Sizeof(*value))
+	return getOption(fd, level, option, unsafe.Pointer(value), uint32(unsafe.Sizeof(*value)))
+}
+
+// The compiler takes each pointer that a generic function gets to escape, and so its value from the
+// heap, unless it inlines the function. The functions below keep those above small enough for it.
+
+//go:noinline
+func setOption(fd, level, option int, value unsafe.Pointer, size uintptr) syscall.Errno {
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
+		uintptr(value), size, 0)
+	return errno
+}
+
+//go:noinline
+func getOption(fd, level, option int, value unsafe.Pointer, size uint32) syscall.Errno {
 	_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(option),
-		uintptr(unsafe.Pointer(value)), uintptr(unsafe.Pointer(&size)), 0)
+		uintptr(value), uintptr(unsafe.Pointer(&size)), 0)
 	return errno
 }
 
