@@ -22,7 +22,8 @@ const sentSnaplen = 80
 
 // sent adds the chains that log each SYN of the router's own sockets, the first segment with a
 // payload of each connection, and the first packet of each flow of another protocol. Those off
-// connection tracking are not logged, but for SYNs: each packet would be.
+// connection tracking are not logged, but for SYNs: each packet would be. ICMPv6 is: connection
+// tracking knows no neighbour discovery and no groups, of which a router sends nothing.
 func (s *steering) sent() {
 	var sent, router, payload, note chainRules
 	log := nft.Log(s.Sent, sentSnaplen)
@@ -42,6 +43,7 @@ func (s *steering) sent() {
 	}
 	router.add(nft.AnySYN, log)
 	router.add(nft.Label(sentLabel), nft.Accept)
+	router.add(nft.Untracked, nft.Protocol(unix.IPPROTO_ICMPV6), nft.Goto("sent_note"))
 	router.add(nft.Untracked, nft.Accept)
 	router.add(nft.Protocol(unix.IPPROTO_TCP), nft.Goto("sent_payload"))
 	router.add(nft.Goto("sent_note"))

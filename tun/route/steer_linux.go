@@ -398,8 +398,10 @@ func (s *steering) past() {
 // linkRules accept packets of address configuration and of resolvers, whose sockets are bound to a
 // link.
 func linkRules() (link chainRules) {
-	for _, port := range []uint16{67, 547} { // DHCP, DHCPv6
-		link.add(nft.Protocol(unix.IPPROTO_UDP), nft.DestinationPort(port), nft.Accept)
+	// DHCP and DHCPv6, of clients and of relays. An ordinary user may bind a socket to a link, and
+	// not to these ports.
+	for _, ports := range [][2]uint16{{68, 67}, {67, 67}, {546, 547}, {547, 547}} {
+		link.add(nft.Protocol(unix.IPPROTO_UDP), nft.SourcePort(ports[0]), nft.DestinationPort(ports[1]), nft.Accept)
 	}
 	for _, port := range []uint16{53, 853} { // DNS over TLS and QUIC: RFC 7858 §3.1, RFC 9250 §4.1.1
 		link.add(nft.DestinationPort(port), nft.Destination4.In("resolvers4"), nft.Accept)

@@ -89,6 +89,13 @@ func aims(t *testing.T, on target) []aim {
 			{"setsockopt(IP_OPTIONS)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IP, unix.IP_OPTIONS), 0},
 			{"setsockopt(IPV6_HDRINCL)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IPV6, 36), 0},
 		}},
+		{name: "have the kernel report groups, of addresses of its choosing", calls: []attempt{
+			{"setsockopt(IP_ADD_MEMBERSHIP)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IP, unix.IP_ADD_MEMBERSHIP), 0},
+			{"setsockopt(IP_ADD_SOURCE_MEMBERSHIP)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IP, unix.IP_ADD_SOURCE_MEMBERSHIP), 0},
+			{"setsockopt(IPV6_JOIN_GROUP)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IPV6, unix.IPV6_JOIN_GROUP), 0},
+			{"setsockopt(MCAST_JOIN_GROUP)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IPV6, 42), 0},
+			{"setsockopt(MCAST_JOIN_SOURCE_GROUP)", unix.SYS_SETSOCKOPT, with(0, unix.SOL_IP, 46), 0},
+		}},
 		{name: "reach the hypervisor, by vsock", calls: []attempt{
 			{"socket(AF_VSOCK)", unix.SYS_SOCKET, socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0), another},
 		}},

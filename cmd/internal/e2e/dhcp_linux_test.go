@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +45,47 @@ func TestDHCPServer(t *testing.T) {
 				t.Errorf("%s, server bound to %q: client gets %q from %v, %v", family.client, device, b[:n], from, err)
 			}
 			server.Close()
+		}
+	}
+}
+
+// TestDHCPClient has the host renew its address as a client does, and ask as a relay, by a socket
+// that is bound to the uplink. A program without those ports reaches no server's port that way.
+func TestDHCPClient(t *testing.T) {
+	t.Parallel()
+	h := newHostLab(t)
+	servers := make(map[string]net.PacketConn)
+	for _, address := range []string{
+		net.JoinHostPort(tuntest.ServerAddr4, "67"), net.JoinHostPort(tuntest.ServerAddr6, "547"),
+	} {
+		servers[address] = h.Server.ListenPacket("udp", address)
+	}
+	r := run(t, h.Router, "syntap0", everything)
+	defer r.stop(t, unix.SIGTERM)
+	config := net.ListenConfig{Control: call{device: "wan0"}.control}
+	for address, server := range servers {
+		for _, from := range []string{":0", pick(strings.HasSuffix(address, "]:547"), ":68", ":546"), address[strings.LastIndex(address, ":"):]} {
+			var client net.PacketConn
+			err := h.Router.Do(func() (err error) {
+				client, err = config.ListenPacket(context.Background(), "udp", from)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.WriteTo([]byte(from), server.LocalAddr())
+			client.Close()
+			if from == ":0" {
+				if !errors.Is(err, unix.EPERM) {
+					t.Errorf("to %s from a port that is no client's: %v, want EPERM", address, err)
+				}
+				continue
+			}
+			b := make([]byte, 100)
+			_ = server.SetReadDeadline(time.Now().Add(tuntest.Patience))
+			if n, _, err := server.ReadFrom(b); err != nil || string(b[:n]) != from {
+				t.Errorf("to %s from %s: the server gets %q, %v", address, from, b[:n], err)
+			}
 		}
 	}
 }

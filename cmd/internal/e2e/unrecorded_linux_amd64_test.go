@@ -27,6 +27,30 @@ import (
 // the zero value is for one that waits to be used.
 func socketOf(t *testing.T, pid int, to netip.AddrPort) (fd int, ok bool) {
 	t.Helper()
+	return descriptorWhere(t, pid, func(s int) bool {
+		if !isUpstream(s, unix.AF_INET, unix.SOCK_STREAM) {
+			return false
+		}
+		peer, err := unix.Getpeername(s)
+		far, isConnected := peer.(*unix.SockaddrInet4)
+		if !to.IsValid() {
+			return errors.Is(err, unix.ENOTCONN)
+		}
+		return isConnected && to == netip.AddrPortFrom(netip.AddrFrom4(far.Addr), uint16(far.Port))
+	})
+}
+
+// isUpstream reports whether a socket of this kind has the mark of the router.
+func isUpstream(s, family, kind int) bool {
+	domain, _ := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	typ, _ := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_TYPE)
+	mark, _ := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_MARK)
+	return domain == family && typ == kind && mark == 0x5359
+}
+
+// descriptorWhere returns the last descriptor of a process whose copy matches.
+func descriptorWhere(t *testing.T, pid int, matches func(int) bool) (fd int, ok bool) {
+	t.Helper()
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -42,18 +66,9 @@ func socketOf(t *testing.T, pid int, to netip.AddrPort) (fd int, ok bool) {
 		if err != nil {
 			continue
 		}
-		domain, _ := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_DOMAIN)
-		typ, _ := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_TYPE)
-		mark, _ := unix.GetsockoptInt(s, unix.SOL_SOCKET, unix.SO_MARK)
-		peer, err := unix.Getpeername(s)
+		is := matches(s)
 		_ = unix.Close(s)
-		if domain != unix.AF_INET || typ != unix.SOCK_STREAM || mark != 0x5359 {
-			continue
-		}
-		switch far, isConnected := peer.(*unix.SockaddrInet4); {
-		case !to.IsValid() && errors.Is(err, unix.ENOTCONN):
-			return fd, true
-		case isConnected && to == netip.AddrPortFrom(netip.AddrFrom4(far.Addr), uint16(far.Port)):
+		if is {
 			return fd, true
 		}
 	}
@@ -193,6 +208,45 @@ func TestRecordedElsewhere(t *testing.T) {
 		t.Errorf("router %d, want %d as before", got, pid)
 	}
 	r.stop(t, unix.SIGTERM)
+}
+
+// TestNeighborDiscovery has a router that is taken over send what connection tracking does not
+// know, by a raw socket that it has for echoes, to where an echo is on record.
+func TestNeighborDiscovery(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "ping")
+	for name, kind := range map[string]byte{
+		"group query": 130, "group report": 143, "router advertisement": 134, "neighbour advertisement": 136, "redirect": 137,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lab := tuntest.NewLab(t)
+			r := run(t, lab.Router, "syntap0", strings.Replace(everything, `"::/0"]}`, `"::/0"], enforce: count}`, 1))
+			r.hostile = true
+			lab.Router.Run("ping", "-6", "-c", "1", tuntest.ServerAddr6)
+			pid := r.routerPID(t)
+			fd, ok := descriptorWhere(t, pid, func(s int) bool { return isUpstream(s, unix.AF_INET6, unix.SOCK_RAW) })
+			if !ok {
+				t.Fatal("the router has no raw socket")
+			}
+			c := takeOver(t, pid)
+			message := append([]byte{kind, 0, 0, 0, 0, 0, 0, 0}, "a secret"...)
+			to := make([]byte, unix.SizeofSockaddrInet6)
+			words.NativeEndian.PutUint16(to, unix.AF_INET6)
+			copy(to[8:], netip.MustParseAddr(tuntest.ServerAddr6).AsSlice())
+			_, errno := c.do(t, unix.SYS_SENDTO, uint64(fd), c.write(t, 0, message), uint64(len(message)), 0,
+				c.write(t, 100, to), uint64(len(to)))
+			if errno != 0 {
+				t.Fatalf("send: %v", errno)
+			}
+			r.wait(t, "the finding", func() bool { return len(unrecordedIn(t, r.read(t, "handshakes.json"))) > 0 })
+			if got, want := unrecordedIn(t, r.read(t, "handshakes.json"))[0], fmt.Sprintln("icmp", tuntest.ServerAddr6, 0); got != want {
+				t.Errorf("found %q, want %q", got, want)
+			}
+			c.release(t)
+			r.stop(t, unix.SIGTERM)
+		})
+	}
 }
 
 // TestUnrecordedUnderLoad makes connections and sends datagrams as fast as it goes, while the

@@ -101,12 +101,18 @@ func judged(pid uint32, n Needs) []seccomp.Rule {
 }
 
 // options judges setsockopt(2): a process does not write IP headers itself, which with a raw socket
-// could be those of any protocol.
-var options = seccomp.If(1, unix.SOL_IP, seccomp.UnlessOneOf(2, unix.EPERM, unix.IP_HDRINCL, unix.IP_OPTIONS),
-	seccomp.If(1, unix.SOL_IPV6, seccomp.UnlessOneOf(2, unix.EPERM, ipv6HeaderIncluded), []bpf.Instruction{seccomp.Pass}))
+// could be those of any protocol. It joins no group, of which the kernel would send reports that
+// have no socket.
+var options = seccomp.If(1, unix.SOL_IP, seccomp.UnlessOneOf(2, unix.EPERM, unix.IP_HDRINCL, unix.IP_OPTIONS,
+	unix.IP_ADD_MEMBERSHIP, unix.IP_ADD_SOURCE_MEMBERSHIP, joinGroup, joinSourceGroup),
+	seccomp.If(1, unix.SOL_IPV6, seccomp.UnlessOneOf(2, unix.EPERM, ipv6HeaderIncluded,
+		unix.IPV6_JOIN_GROUP, unix.IPV6_JOIN_ANYCAST, joinGroup, joinSourceGroup), []bpf.Instruction{seccomp.Pass}))
 
-// ipv6HeaderIncluded is IPV6_HDRINCL of linux/in6.h.
-const ipv6HeaderIncluded = 36
+const (
+	ipv6HeaderIncluded = 36 // IPV6_HDRINCL of linux/in6.h
+	joinGroup          = 42 // MCAST_JOIN_GROUP of linux/in.h
+	joinSourceGroup    = 46 // MCAST_JOIN_SOURCE_GROUP
+)
 
 // ofDescriptors judges fcntl(2): a descriptor that is ready could send any signal to a process of
 // the same user.

@@ -17,10 +17,10 @@ import (
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/host"
 	"syntap/cmd/internal/isolate"
-	"syntap/cmd/internal/namespace"
 	"syntap/cmd/internal/limits"
 	"syntap/cmd/internal/memory"
 	"syntap/cmd/internal/message"
+	"syntap/cmd/internal/namespace"
 	"syntap/tun"
 	"syntap/tun/route"
 )
