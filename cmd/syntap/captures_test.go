@@ -130,6 +130,22 @@ func TestReplayTunnels(t *testing.T) {
 	}
 }
 
+// TestReplayNoHandshake says that packets hold none, unless their lines are printed.
+func TestReplayNoHandshake(t *testing.T) {
+	t.Parallel()
+	late := inFile(t, "late.pcapng", writeCapture(t, capture.LinkTypeRaw, script(t, taptest.Handshake)[1:]...))
+	stdout, stderr, err := tryReplay(late)
+	if stdout != "" || stderr != "syntap: no handshake in 2 packets; --all prints each TCP segment\n" || err != nil {
+		t.Errorf("replay prints %q, %q, %v", stdout, stderr, err)
+	}
+	if stdout, stderr, err = tryReplay("--all", late); strings.Count(stdout, "\n") != 2 || stderr != "" || err != nil {
+		t.Errorf("replay --all prints %q, %q, %v", stdout, stderr, err)
+	}
+	if _, stderr, err = tryReplay(inFile(t, "empty.pcapng", writeCapture(t, capture.LinkTypeRaw))); stderr != "" || err != nil {
+		t.Errorf("replay of an empty capture says %q, %v", stderr, err)
+	}
+}
+
 // TestReplayMaxOpen has more attempts open at once than the limit.
 func TestReplayMaxOpen(t *testing.T) {
 	t.Parallel()

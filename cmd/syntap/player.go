@@ -35,6 +35,8 @@ type player struct {
 
 	mu      sync.Mutex // guards the rest, and the functions of replay and the sinks, while live
 	skipped skipped
+	packets int
+	records int
 	err     error // the first of a sink
 }
 
@@ -76,6 +78,7 @@ func (p *player) settle() {
 }
 
 func (p *player) packet(packet *capture.Packet) {
+	p.packets++
 	for depth := 0; p.decap && depth < maxTunnels; depth++ {
 		inner, _ := packet.Inner()
 		if inner == nil {
@@ -97,6 +100,7 @@ func (p *player) packet(packet *capture.Packet) {
 }
 
 func (p *player) record(r *handshake.Record) {
+	p.records++
 	for _, s := range p.judged {
 		p.note(s.Record(&record.Attributed{Record: r}))
 	}

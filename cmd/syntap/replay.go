@@ -137,7 +137,10 @@ func (o *replayOptions) run(cmd *cobra.Command, args []string) error {
 	if p.passed != nil {
 		p.note(p.passed.close())
 	}
-	p.skipped.print(cmd.ErrOrStderr(), in, o.decap)
+	skipped := p.skipped.print(cmd.ErrOrStderr(), in, o.decap)
+	if p.packets > 0 && p.records == 0 && !skipped && p.lines == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "syntap: no handshake in %s; --all prints each TCP segment\n", packetCount(p.packets))
+	}
 	if n := p.replay.Stats().Hurried; n > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(),
 			"syntap: %d verdicts fell before both ends were silent for 10 seconds; --max-open 0 waits\n", n)

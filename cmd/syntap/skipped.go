@@ -45,8 +45,8 @@ func (s *skipped) count(p *capture.Packet) {
 	}
 }
 
-// print says on w how many there were.
-func (s *skipped) print(w io.Writer, in captures, decap bool) {
+// print says on w how many there were, and reports whether there were any.
+func (s *skipped) print(w io.Writer, in captures, decap bool) bool {
 	if len(s.tunnels) > 0 {
 		unit := "TCP segments in"
 		if only := slices.Collect(maps.Values(s.tunnels)); len(only) == 1 && only[0] == 1 {
@@ -68,12 +68,16 @@ func (s *skipped) print(w io.Writer, in captures, decap bool) {
 		}
 	}
 	for _, link := range slices.Sorted(maps.Keys(links)) {
-		unit := "packets"
-		if links[link] == 1 {
-			unit = "packet"
-		}
-		fmt.Fprintf(w, "syntap: skipped %d %s of link type %d, which is not supported\n", links[link], unit, link)
+		fmt.Fprintf(w, "syntap: skipped %s of link type %d, which is not supported\n", packetCount(links[link]), link)
 	}
+	return len(s.tunnels)+len(s.frames)+len(links) > 0
+}
+
+func packetCount(n int) string {
+	if n == 1 {
+		return "1 packet"
+	}
+	return fmt.Sprint(n, " packets")
 }
 
 // list returns numbers and names, the largest number first: "207 TCP segments in GRE, 12 in VXLAN".

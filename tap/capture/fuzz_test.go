@@ -12,7 +12,9 @@ import (
 // promises about lengths.
 func FuzzReader(f *testing.F) {
 	frame := ether(syn4(), 0x8100, 1, 0x88a8, 2, 0x0800)
-	for _, link := range []uint32{0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 117, 119, 127, 163, 228, 229, 239, 276, 284, 285} {
+	for _, link := range []uint32{
+		0, 1, 9, 10, 12, 14, 50, 51, 101, 104, 105, 107, 108, 113, 117, 119, 127, 149, 163, 192, 228, 229, 239, 242, 258, 276, 281, 282, 284, 285,
+	} {
 		f.Add(little().pcapHeader(0xa1b2c3d4, 4, link).pcapPacket(1, 2, frame, 99).b)
 	}
 	aggregate := wifi(0x0188, nil)

@@ -35,7 +35,7 @@ const mplsBottom = 0x100
 // decodeLink takes the link header of p.Frame apart. A frame too short for it leaves p.Network
 // empty.
 func (p *Packet) decodeLink() error {
-	p.EtherType, p.Network, p.NetworkLength, p.unread = 0, nil, 0, ""
+	p.EtherType, p.Network, p.NetworkLength, p.unread, p.linkText = 0, nil, 0, "", ""
 	p.VLANs, p.labels = p.VLANs[:0], p.labels[:0]
 	p.Part, p.msdu = false, 0
 	p.pppoe, p.pppLength, p.pppProtocol, p.lengthAt, p.trailer = false, 0, 0, 0, 0
@@ -44,7 +44,7 @@ func (p *Packet) decodeLink() error {
 	switch p.LinkType {
 	case LinkTypeEthernet:
 		p.decodeEthernet(0)
-	case LinkTypeDSA:
+	case LinkTypeDSA, LinkTypeBRCM, LinkTypeBRCMFront:
 		p.decodeEthernet(dsaLength)
 	case LinkTypeEDSA:
 		p.decodeEthernet(edsaLength)
@@ -61,8 +61,23 @@ func (p *Packet) decodeLink() error {
 			p.decodeEtherType(binary.BigEndian.Uint16(f), 20)
 		}
 	case LinkTypeNull, LinkTypeLoop:
-		if len(f) >= 4 {
-			p.decodeEtherType(loopEtherType(binary.BigEndian.Uint32(f)), 4)
+		p.decodeLoop(0)
+	case LinkTypeFDDI:
+		p.decodeFDDI()
+	case LinkTypeFRelay:
+		p.decodeFrameRelay()
+	case LinkTypeIPoIB:
+		if len(f) >= 44 { // a global routing header, and 4 bytes
+			p.decodeEtherType(binary.BigEndian.Uint16(f[40:]), 44)
+		}
+	case LinkTypePPI:
+		if len(f) >= 8 {
+			p.decodeWithin(binary.LittleEndian.Uint32(f[4:]), uint32(binary.LittleEndian.Uint16(f[2:])))
+		}
+	case LinkTypePKTAP, LinkTypeUser2:
+		const packet = 1 // of the field at 4
+		if len(f) >= 12 && binary.LittleEndian.Uint32(f[4:]) == packet {
+			p.decodeWithin(binary.LittleEndian.Uint32(f[8:]), binary.LittleEndian.Uint32(f))
 		}
 	case LinkTypePPP:
 		p.decodePPP(0)
@@ -88,9 +103,10 @@ func (p *Packet) decodeLink() error {
 	return nil
 }
 
-// decodeEthernet takes an Ethernet header that has the tag of a switch behind its addresses.
-func (p *Packet) decodeEthernet(tag int) {
-	f, at := p.Frame, 12+tag
+// decodeEthernet takes an Ethernet header behind other bytes, or one that has as many behind its
+// addresses: the tag of a switch.
+func (p *Packet) decodeEthernet(other int) {
+	f, at := p.Frame, 12+other
 	switch {
 	case len(f) < at+2:
 	case len(f) >= at+10 && string(f[at+2:at+8]) == llcSNAP &&
@@ -172,6 +188,12 @@ func (p *Packet) endNetwork(offset int) {
 	p.NetworkLength = offset - begin
 	p.trailer = max(0, len(p.Frame)-offset)
 	p.Network = p.Network[:len(p.Network)-p.trailer]
+}
+
+func (p *Packet) decodeLoop(offset int) {
+	if len(p.Frame) >= offset+4 {
+		p.decodeEtherType(loopEtherType(binary.BigEndian.Uint32(p.Frame[offset:])), offset+4)
+	}
 }
 
 // loopEtherType maps the address family of a BSD loopback header; 0 = not IP. The null type holds

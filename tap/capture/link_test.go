@@ -112,6 +112,29 @@ func TestLinkTypes(t *testing.T) {
 		{"DSA of a VLAN", 284, tag(ether(v4, 0x8100, 7, 0x0800), 0xe0, 8, 0, 1), tagged(ip4, 7)},
 		{"DSA cut", 284, make([]byte, 17), none},
 		{"EDSA", 285, tag(ether(v6, 0x86dd), 0xda, 0xda, 0, 0, 0x40, 8, 0, 1), ip6},
+		{"FDDI", 10, fddi(v4, 0x0800), ip4},
+		{"FDDI of no LLC", 10, join([]byte{0xc0}, fddi(v4, 0x0800)[1:]), none},
+		{"FDDI cut", 10, fddi(v4, 0x0800)[:20], none},
+		{"Frame Relay", 107, join([]byte{0x18, 0x41, 3, 0xcc}, v4), ip4},
+		{"Frame Relay IPv6", 107, join([]byte{0x18, 0x40, 0x41, 3, 0, 0x8e}, v6), ip6},
+		{"Frame Relay SNAP", 107, join([]byte{0x18, 0x41, 3, 0, 0x80, 0, 0, 0, 8, 0}, v4), ip4},
+		{"Frame Relay of Cisco", 107, join([]byte{0x18, 0x41, 0x86, 0xdd}, v6), ip6},
+		{"Frame Relay LMI", 107, []byte{0, 1, 3, 8, 0, 0x75}, none},
+		{"Frame Relay of an endless address", 107, make([]byte, 40), none},
+		{"Frame Relay cut", 107, []byte{0x18, 0x41, 3, 0}, none},
+		{"PPI of 802.11", 192, join(ppi(105), wifi(0x0108, v4)), ip4},
+		{"PPI of another", 192, join(ppi(192), v4), none},
+		{"PPI longer than the frame", 192, ppi(105)[:11], none},
+		{"PPI cut", 192, ppi(105)[:7], none},
+		{"IPoIB", 242, join(make([]byte, 40), join([]byte{0x86, 0xdd, 0, 0}, v6)), ip6},
+		{"IPoIB cut", 242, make([]byte, 43), none},
+		{"PKTAP", 258, join(pktap(1, 1), ether(v4, 0x8100, 7, 0x0800)), tagged(ip4, 7)},
+		{"PKTAP of raw IP, old", 149, join(pktap(1, 12), v6), want{Network: v6}},
+		{"PKTAP of no packet", 258, join(pktap(0, 12), v6), none},
+		{"PKTAP of an endless header", 258, []byte{255, 255, 255, 255, 1, 0, 0, 0, 12, 0, 0, 0, 69}, none},
+		{"PKTAP cut", 258, pktap(1, 1)[:11], none},
+		{"Broadcom tag", 281, tag(ether(v4, 0x0800), 0, 0, 0, 1), ip4},
+		{"Broadcom tag in front", 282, join([]byte{0, 0, 0, 1}, ether(v6, 0x86dd)), ip6},
 		{"802.11", 105, wifi(0x0108, v4), ip4},
 		{"802.11 QoS between access points", 105, wifi(0x0388, v4), ip4},
 		{"802.11 with HT Control", 105, wifi(0x8188, v4), ip4},
@@ -231,6 +254,24 @@ func nflog(family byte, packet []byte) []byte {
 	b := []byte{family, 0, 0, 100, 7, 0, 10, 0, 'x', 'y', 0, 0}
 	b = binary.LittleEndian.AppendUint16(b, uint16(4+len(packet)))
 	return append(append(b, 9, 0), packet...)
+}
+
+// fddi is a frame of FDDI with LLC.
+func fddi(packet []byte, etherType uint16) []byte {
+	b := append([]byte{0x54}, make([]byte, 12)...)
+	b = append(b, 0xaa, 0xaa, 3, 0, 0, 0)
+	return append(binary.BigEndian.AppendUint16(b, etherType), packet...)
+}
+
+// ppi is a header with a field of 4 bytes, in front of a frame of a type.
+func ppi(dlt byte) []byte { return []byte{0, 0, 16, 0, dlt, 0, 0, 0, 2, 0, 4, 0, 1, 2, 3, 4} }
+
+// pktap is Apple's header in front of a frame of a type.
+func pktap(record, dlt byte) []byte {
+	b := make([]byte, 108)
+	b[0], b[4], b[8] = 108, record, dlt
+	copy(b[12:], "en0")
+	return b
 }
 
 // pflog is the header of a packet on em0.

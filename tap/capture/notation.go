@@ -29,8 +29,10 @@ func (p *Packet) Notation() tcpdump.Packet {
 		}
 	}
 	switch p.LinkType {
-	case LinkTypeDSA, LinkTypeEDSA:
+	case LinkTypeDSA, LinkTypeEDSA, LinkTypeBRCM:
 		*modern = p.switchTag()
+	case LinkTypeFRelay:
+		*modern = p.linkText
 	case LinkTypeRadiotap:
 		r := radiotap{frame: p.Frame}
 		r.walk()

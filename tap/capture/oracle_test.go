@@ -57,6 +57,24 @@ func TestLikeTcpdump(t *testing.T) {
 		163: {append([]byte{0x80, 0x21, 0x10, 2, 0, 0, 0, 8}, wifi(0x0108, v4)...)},
 		127: radiotapFrames(),
 		239: {nflog(2, v4), nflog(10, v6)},
+		10:  {fddi(v4, 0x0800), fddi(v6, 0x86dd)},
+		107: {
+			slices.Concat([]byte{0x18, 0x41, 3, 0xcc}, v4), slices.Concat([]byte{0x18, 0x41, 3, 0x8e}, v6),
+			slices.Concat([]byte{0x18, 0x41, 3, 0, 0xcc}, v4), slices.Concat([]byte{0x18, 0x40, 0x41, 3, 0xcc}, v4),
+			slices.Concat([]byte{0x18, 0x41, 3, 0, 0x80, 0, 0, 0, 8, 0}, v4), slices.Concat([]byte{0x18, 0x41, 8, 0}, v4),
+			slices.Concat([]byte{0x18, 0x40, 0x40, 0x41, 0x86, 0xdd}, v6),
+		},
+		192: {
+			slices.Concat(ppi(105), wifi(0x0108, v4)), slices.Concat(ppi(1), ether(v4, 0x0800)), slices.Concat(ppi(12), v6),
+			slices.Concat(ppi(9), []byte{0xff, 3, 0, 0x21}, v4),
+		},
+		242: {slices.Concat(make([]byte, 40), []byte{8, 0, 0, 0}, v4), slices.Concat(make([]byte, 40), []byte{0x86, 0xdd, 0, 0}, v6)},
+		258: {
+			slices.Concat(pktap(1, 1), ether(v4, 0x8100, 7, 0x0800)), slices.Concat(pktap(1, 12), v4),
+			slices.Concat(pktap(1, 0), []byte{30, 0, 0, 0}, v6),
+		},
+		281: nil,
+		282: {slices.Concat([]byte{0x20, 0, 0, 1}, ether(v4, 0x0800)), slices.Concat([]byte{0, 0, 0, 1}, ether(v6, 0x8100, 7, 0x86dd))},
 		284: nil,
 		285: nil,
 	}
@@ -67,6 +85,13 @@ func TestLikeTcpdump(t *testing.T) {
 			frames[285] = append(frames[285], tag(ether(v4, 0x0800), append([]byte{0xda, 0xda, 0, 0}, dsa...)...))
 		}
 	}
+	for op := range byte(8) {
+		for bit := range byte(8) {
+			brcm := []byte{op << 5, 0x91 << bit, 1<<bit | op>>2, 1 << bit}
+			frames[281] = append(frames[281], tag(ether(v4, 0x0800), brcm...), tag(ether(v6, 0x8100, 9, 0x86dd), brcm...))
+		}
+	}
+	frames[281] = append(frames[281], tag(ether(v4, 0x0800), 0, 0, 0, 0), tag(ether(v4, 0x0800), 0, 255, 255, 255), tag(ether(v4, 0x0800), 0x20, 255, 255, 255))
 	for link, all := range frames {
 		t.Run(fmt.Sprint(link), func(t *testing.T) {
 			t.Parallel()

@@ -31,6 +31,7 @@ type Packet struct {
 	pppoe      bool
 	session    uint16 // of PPPoE
 	pppLength  int    // bytes on the wire from the PPP header on; 0 without PPP
+	linkText   string // tcpdump's of Frame Relay
 	// pppProtocol is the protocol number that tcpdump names for PPP in HDLC-like framing; 0 for
 	// other frames.
 	pppProtocol uint16
@@ -68,6 +69,7 @@ const (
 	LinkTypeNull      LinkType = 0 // BSD loopback, host byte order
 	LinkTypeEthernet  LinkType = 1
 	LinkTypePPP       LinkType = 9
+	LinkTypeFDDI      LinkType = 10
 	LinkTypeRaw12     LinkType = 12 // raw IP under the DLT number of most systems
 	LinkTypeRaw14     LinkType = 14 // raw IP under OpenBSD's DLT number
 	LinkTypePPPHDLC   LinkType = 50 // PPP in HDLC-like framing (RFC 1662), or Cisco's
@@ -75,16 +77,23 @@ const (
 	LinkTypeRaw       LinkType = 101
 	LinkTypeCHDLC     LinkType = 104 // Cisco's PPP with HDLC framing (RFC 1547 §4.3.1)
 	LinkTypeWiFi      LinkType = 105 // IEEE 802.11
+	LinkTypeFRelay    LinkType = 107 // Frame Relay (RFC 2427)
 	LinkTypeLoop      LinkType = 108 // OpenBSD loopback, network byte order
 	LinkTypeLinuxSLL  LinkType = 113
 	LinkTypePFLOG     LinkType = 117 // log of OpenBSD's pf
 	LinkTypePrism     LinkType = 119 // IEEE 802.11 behind a Prism or AVS header
 	LinkTypeRadiotap  LinkType = 127 // IEEE 802.11 behind a radiotap header
+	LinkTypeUser2     LinkType = 149 // PKTAP on older systems of Apple
 	LinkTypeAVS       LinkType = 163 // IEEE 802.11 behind an AVS header
+	LinkTypePPI       LinkType = 192 // a frame of another type behind per-packet information
 	LinkTypeIPv4      LinkType = 228
 	LinkTypeIPv6      LinkType = 229
 	LinkTypeNFLOG     LinkType = 239 // log of Linux's netfilter
+	LinkTypeIPoIB     LinkType = 242 // IP over InfiniBand (RFC 4391 §6)
+	LinkTypePKTAP     LinkType = 258 // a frame of another type behind Apple's header
 	LinkTypeLinuxSLL2 LinkType = 276
+	LinkTypeBRCM      LinkType = 281 // Ethernet with the tag of a Broadcom switch
+	LinkTypeBRCMFront LinkType = 282 // the same in front of the frame
 	LinkTypeDSA       LinkType = 284 // Ethernet with the tag of a Marvell switch
 	LinkTypeEDSA      LinkType = 285 // the same with an EtherType of its own
 )
@@ -95,5 +104,6 @@ type LinkTypeError LinkType
 func (e LinkTypeError) Error() string {
 	return fmt.Sprintf("link type %d is not supported (supported: 1 Ethernet, 12, 14 and 101 raw IP, "+
 		"228 IPv4, 229 IPv6, 113 and 276 Linux cooked, 0 and 108 BSD loopback, 9 and 50 PPP, 51 PPPoE, "+
-		"104 Cisco HDLC, 105, 119, 127 and 163 802.11, 117 PFLOG, 239 NFLOG, 284 and 285 DSA)", uint16(e))
+		"104 Cisco HDLC, 105, 119, 127 and 163 802.11, 117 PFLOG, 239 NFLOG, 281 and 282 Broadcom tags, "+
+		"284 and 285 DSA, 10 FDDI, 107 Frame Relay, 192 PPI, 242 IPoIB, 149 and 258 PKTAP)", uint16(e))
 }

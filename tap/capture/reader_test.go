@@ -116,7 +116,8 @@ func TestReaderRefuses(t *testing.T) {
 		{"packet cut", head().pcapPacket(0, 0, frame, 54).pcapPacket(0, 0, frame, 54).b[:24+70+16+53], "read packet 2 at offset 94: the file is cut short: unexpected EOF"},
 		{"link type", little().pcapHeader(0xa1b2c3d4, 4, 147).pcapPacket(0, 0, frame, 54).b, "read packet 1 at offset 24: link type 147 is not supported (supported: " +
 			"1 Ethernet, 12, 14 and 101 raw IP, 228 IPv4, 229 IPv6, 113 and 276 Linux cooked, 0 and 108 BSD loopback, " +
-			"9 and 50 PPP, 51 PPPoE, 104 Cisco HDLC, 105, 119, 127 and 163 802.11, 117 PFLOG, 239 NFLOG, 284 and 285 DSA)"},
+			"9 and 50 PPP, 51 PPPoE, 104 Cisco HDLC, 105, 119, 127 and 163 802.11, 117 PFLOG, 239 NFLOG, 281 and 282 Broadcom tags, 284 and 285 DSA, " +
+			"10 FDDI, 107 Frame Relay, 192 PPI, 242 IPoIB, 149 and 258 PKTAP)"},
 		{"section byte order", []byte("\n\r\r\n\x1c\x00\x00\x00abcd" + strings.Repeat("\x00", 16)), "read packet 1 at offset 0: section has the unknown byte-order magic 61 62 63 64"},
 		{"section version", little().block(0x0a0d0d0a, uint32(0x1a2b3c4d), uint16(2), uint16(0), ^uint64(0)).b, "read packet 1 at offset 0: pcapng version 2.0 is not supported (supported: 1.x)"},
 		{"block too short", ng().put(uint32(6), uint32(8)).b, "read packet 1 at offset 48: block length 8 is not possible"},
