@@ -59,7 +59,7 @@ func (d *direction) noteMoved(n int) {
 	d.carried = int32(min(int(d.carried)+n, growAfter))
 	switch {
 	case f.tight.Load():
-		if d.carried >= tightMoved {
+		if d.carried >= tightMoved && (d.carried >= readMoved || !f.payer.Cramped()) {
 			f.loosen()
 			d.carried = 0
 		}

@@ -159,7 +159,8 @@
 //   - Large, in netstack (buffer.go): for a direction that has moved 256 KiB. The kernel may grow
 //     those of the host socket, up to 2 MiB when memory is scarce.
 //   - Tight, a few KiB: for later connections and, when memory is scarce, for those that have been
-//     quiet for two seconds (weigh.go). They become small again after 8 KiB.
+//     quiet for two seconds (weigh.go). They become small again after 8 KiB, or after 128 KiB if
+//     later connections begin tight: more than an end takes that does not read.
 //
 // New connections may use seven eighths of the memory. If that is full, their SYN, or the answer to
 // it, is dropped and counted. One client address may use a quarter of it, an IPv6 /64 a half, and

@@ -23,7 +23,7 @@ import (
 // begins with small buffers and smallRoom for both its directions, and keeps them as long as memory
 // is not scarce. Where it is, a connection that has been quiet is tightened: its buffers in
 // netstack and in the kernel take a few KiB. After tightMoved bytes that move it has small ones
-// again.
+// again; where new connections begin with tight ones, after readMoved bytes.
 //
 // A tight connection is charged for the bytes that the sweeper finds in it: of many that are idle
 // few begin to move at a time.
@@ -31,6 +31,7 @@ const (
 	smallRoom  = 192 << 10
 	tightRoom  = 1 << 10
 	tightMoved = 8 << 10
+	readMoved  = 128 << 10 // more than the kernel of an end usually takes if its program reads nothing
 )
 
 // connMemory is the memory of an idle connection in bytes, as measured: its conn, netstack's

@@ -29,7 +29,8 @@ type Account struct {
 // bounds are the limits of an account, in 64ths of Budget.limit.
 type bounds struct {
 	room   int64 // for new connections
-	roomy  int64 // above it new connections begin with tight buffers
+	lend   int64 // above it only the reserve is lent
+	roomy  int64 // above it connections begin with tight buffers, and keep them until they have moved much
 	scarce int64 // above it quiet connections give back their small buffers
 	free   int64 // below it the kernel sizes the buffers of host sockets by itself
 	loans  int64 // for connections that move
@@ -38,11 +39,15 @@ type bounds struct {
 // Of the bytes for new connections an address may use a quarter, an IPv6 /64, which one machine may
 // have to itself, a half, and the programs of this host all but an eighth. An eighth of the whole
 // is reserved for connections that move much.
+//
+// A connection that stands still keeps the bytes that its buffers had room for. So those of a
+// source get half of its room for small buffers, and a quarter of it is never lent: both leave room
+// for many more connections with tight buffers.
 var (
-	boundsOfAll     = bounds{room: 56, roomy: 32, scarce: 16, free: 8, loans: 32}
-	boundsOfHost    = bounds{room: 49, roomy: 32, scarce: 16, free: 8, loans: 28}
-	boundsOfNetwork = bounds{room: 28, roomy: 20, scarce: 14, free: 4, loans: 14}
-	boundsOfAddress = bounds{room: 14, roomy: 10, scarce: 7, free: 2, loans: 7}
+	boundsOfAll     = bounds{room: 56, lend: 64, roomy: 28, scarce: 16, free: 8, loans: 32}
+	boundsOfHost    = bounds{room: 49, lend: 36, roomy: 24, scarce: 16, free: 8, loans: 28}
+	boundsOfNetwork = bounds{room: 28, lend: 21, roomy: 14, scarce: 14, free: 4, loans: 14}
+	boundsOfAddress = bounds{room: 14, lend: 10, roomy: 7, scarce: 7, free: 2, loans: 7}
 )
 
 // New returns a budget of limit bytes.
@@ -164,13 +169,10 @@ func (p *Payer) take(n int64, bound func(*bounds) int64) (full *Account) {
 func (p *Payer) Lend(n, sixteenths int64) bool {
 	p.Charge(n)
 	room, reserve := true, true
-	for i, a := range p.all() {
-		lent, most := a.lent.Add(n), a.bounds.room
-		if i == 0 {
-			most = 64
-		}
-		room = room && a.held.Load() <= a.of(most) && lent <= a.of(a.bounds.loans)
-		reserve = reserve && lent <= a.of(most)/16*sixteenths
+	for _, a := range p.all() {
+		lent := a.lent.Add(n)
+		room = room && a.held.Load() <= a.of(a.bounds.lend) && lent <= a.of(a.bounds.loans)
+		reserve = reserve && lent <= a.of(a.bounds.lend)/16*sixteenths
 	}
 	if room || reserve {
 		return true
