@@ -44,7 +44,7 @@ func (o *outputFlags) sinks(path string) []config.Sink {
 	if o.file != "" {
 		path = o.file
 	}
-	s := config.Sink{Format: config.Format(o.format.value), Path: path}
+	s := config.Sink{Format: config.Format(o.format.value), Path: path, OnFull: config.Suspend}
 	if s.Format.IsText() {
 		s.Order, s.Relative = config.Order(o.order.value), o.relative
 		_ = s.Timestamp.UnmarshalText([]byte(o.timestamp.value)) // one of its words
@@ -57,7 +57,7 @@ func (o *outputFlags) capture() []config.Sink {
 	if o.pcapng == "" {
 		return nil
 	}
-	return []config.Sink{{Format: config.PCAPNG, Path: o.pcapng}}
+	return []config.Sink{{Format: config.PCAPNG, Path: o.pcapng, OnFull: config.Suspend}}
 }
 
 // choice is a flag that takes one of a few words, the first by default.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -62,7 +63,7 @@ func newRootCommand() *cobra.Command {
 			return cmd.Help()
 		},
 		// At most two slips of the finger away from a command is taken for that command.
-		SuggestionsMinimumDistance: 2,
+		SuggestionsMinimumDistance: 1,
 	}
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		if err := printHelp(cmd); err != nil { // cobra passes it on to no caller
@@ -100,8 +101,13 @@ func knownCommand(root *cobra.Command, args []string) error {
 		return nil
 	}
 	err := fmt.Errorf("unknown command %q", args[0])
-	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
-		return hint.Usage(err, fmt.Sprintf("did you mean %q?", near[0]))
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	near := append(root.SuggestionsFor(args[0]), "") // names that begin so, the last is none
+	if near := cmp.Or(hint.Nearest(args[0], names), near[0]); near != "" {
+		return hint.Usage(err, fmt.Sprintf("did you mean %q?", near))
 	}
 	return usageError(root, err)
 }

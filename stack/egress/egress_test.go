@@ -93,14 +93,14 @@ func TestTargets(t *testing.T) {
 	}
 	for _, tt := range []struct{ target, want string }{
 		{"", "is empty"},
-		{"*", `has a "*" elsewhere`},
+		{"*", `has a "*" without a domain`},
 		{"www.*.com", `has a "*" elsewhere`},
 		{"a*.com", `has a "*" elsewhere`},
 		{"*.192.0.2.1", "is an address"},
 		{"a..b", "has an empty label"},
 		{".example.com", "has an empty label"},
 		{"exa mple.com", "has the character ' '"},
-		{"http://example.com", "is not one of tcp, udp, icmp"},
+		{"http://example.com", "is a URL"},
 		{strings.Repeat("a", 64) + ".com", "a label of 64 bytes"},
 		{strings.Repeat("a.", 127) + "com", "has 257 bytes"},
 		{"1.2.3", "ends in a number"},

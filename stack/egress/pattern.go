@@ -31,6 +31,9 @@ const (
 // case, a final dot and the form of an internationalized name (Unicode or A-labels) do not matter.
 func ParsePattern(s string) (Pattern, error) {
 	name, below := strings.CutPrefix(s, "*.")
+	if name == "*" {
+		return Pattern{}, errors.New(`has a "*" without a domain behind it, as in "*.example.com"`)
+	}
 	if strings.Contains(name, "*") {
 		return Pattern{}, errors.New(`has a "*" elsewhere than alone at its front, as in "*.example.com"`)
 	}

@@ -14,6 +14,9 @@ import (
 // ParseTarget reads NAME|ADDRESS|PREFIX[:PORT[-PORT]][/tcp|/udp|/icmp], the conditions of a rule in
 // one word. An IPv6 address or prefix with a port stands in brackets.
 func ParseTarget(s string) (r Rule, err error) {
+	if strings.Contains(s, "://") {
+		return r, errors.New("is a URL: give its host alone, and a port where one is meant")
+	}
 	s, err = r.cutProto(s)
 	if err != nil {
 		return r, err

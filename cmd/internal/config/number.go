@@ -106,17 +106,18 @@ func (s Size) String() string {
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 func parsePorts(s string) (packet.PortRange, error) {
-	first, last, err := parseRange(s, 1, math.MaxUint16)
+	first, last, err := parseRange(s, 1, math.MaxUint16, "write it like 443 or 8000-8999")
 	return packet.PortRange{First: uint16(first), Last: uint16(last)}, err
 }
 
 func parseUIDs(s string) (route.UIDRange, error) {
-	first, last, err := parseRange(s, 0, math.MaxUint32-1)
+	first, last, err := parseRange(s, 0, math.MaxUint32-1, `write the number that "id -u NAME" prints, or 1000-1999`)
 	return route.UIDRange{First: first, Last: last}, err
 }
 
-// parseRange reads a number from low to high or a range of them, such as 8000-8999.
-func parseRange(s string, low, high uint32) (first, last uint32, err error) {
+// parseRange reads a number from low to high or a range of them, such as 8000-8999. example is a
+// hint.
+func parseRange(s string, low, high uint32, example string) (first, last uint32, err error) {
 	from, to, ok := strings.Cut(s, "-")
 	if !ok {
 		to = from
@@ -126,7 +127,7 @@ func parseRange(s string, low, high uint32) (first, last uint32, err error) {
 	first, last = uint32(a), uint32(b)
 	switch {
 	case errA != nil || errB != nil:
-		return 0, 0, remedy("write it like 443 or 8000-8999", "%s is neither a number nor a range", quote(s))
+		return 0, 0, remedy(example, "%s is neither a number nor a range", quote(s))
 	case first < low || last > high:
 		return 0, 0, fmt.Errorf("%s is not within %d-%d", s, low, high)
 	case first > last:

@@ -8,7 +8,7 @@ func Nearest(typed string, words []string) string {
 		return ""
 	}
 	for _, word := range words {
-		if n := distance(typed, word); n < least && n < min(len(word), len(typed)) {
+		if n := distance(typed, word); n < least && 2*n <= min(len(word), len(typed)) {
 			best, least = word, n
 		}
 	}

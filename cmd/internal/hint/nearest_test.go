@@ -18,6 +18,7 @@ func TestNearest(t *testing.T) {
 		{"a", ""},
 		{"", ""},
 		{"clamp", ""},
+		{"tun", ""}, // two of three letters differ from mtu
 		{strings.Repeat("mtu", 1000), ""},
 	}
 	for _, tt := range tests {

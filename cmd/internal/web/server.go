@@ -141,7 +141,7 @@ func (s *Server) routes() map[string]http.Handler {
 
 // describe lists the parts of the API.
 func describe(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprint(w, `/api/status       state and counters
+	fmt.Fprint(w, `/api/status      state and counters
 /api/handshakes  recent records of handshakes, the newest first: filter, limit, outcome
 /api/flows       recent records of ends, the newest first: filter, limit, outcome
 /api/events      each record of a handshake, as server-sent events: after
