@@ -98,7 +98,7 @@ func mayImport() map[string][]string {
 			"tap/tcpdump", "tun/flow",
 		},
 		"cmd/internal/audit/remote": {
-			"cmd/internal/audit", "cmd/internal/config", "cmd/internal/hint", "cmd/internal/recent", "cmd/internal/record",
+			"cmd/internal/audit", "cmd/internal/hint", "cmd/internal/recent", "cmd/internal/record",
 			"cmd/internal/record/compact", "cmd/internal/ring", "cmd/internal/sent", "tap/handshake", "tun/flow",
 		},
 		"cmd/internal/sent":      {"tun/flow"},

@@ -25,12 +25,12 @@ func log() []mutation {
 		},
 		{
 			behaviour: "a SYN is dropped for a while before clients are refused",
-			old:       `if now.Sub(a.loss.from) < refuseAfter {`,
+			old:       `if now.Sub(a.kept.From) < refuseAfter {`,
 			new:       `if false {`,
 		},
 		{
 			behaviour: "records lost at the entrance are reported as a gap",
-			old:       `if kept.n > 0 {`,
+			old:       `if kept.Refused > 0 {`,
 			new:       `if false {`,
 		},
 		{

@@ -24,5 +24,5 @@ const (
 	inTap    = "./tap ./tap/tracker"
 	inPolicy = "./tap/policy"
 	inPacket = "./tun/packet"
-	inAudit  = "./cmd/internal/audit ./cmd/internal/logfile ./cmd/internal/record"
+	inAudit  = "./cmd/internal/audit/... ./cmd/internal/logfile ./cmd/internal/record"
 )

@@ -30,7 +30,7 @@ func TestVerifyComplete(t *testing.T) {
 			continue
 		}
 		l := NewLog([]*Sink{open(t, c, Options{Run: run})}, LogOptions{})
-		l.CountFrames(func() record.Frames { return frames })
+		l.Account(&frames)
 		for range i + 1 {
 			l.Record(established(1, start))
 		}

@@ -41,13 +41,13 @@
 // on_full chooses the action when the disk is full or broken, or a pipe is not read:
 //
 //   - suspend: the batch is kept and written again, after 50 ms at first and then every second, and
-//     later records wait in the queue. New connections must wait (Log.Admission), and so must new
-//     destinations of datagrams (Log.DatagramAdmission): their packets are dropped, and refused
-//     after 3 s. They also wait while a write takes longer than a second, or the queue is long.
-//     Connections that had begun are recorded later and pass then, or are reset if that takes too
-//     long. Established ones continue. There is always room for the record of an admitted
-//     connection: the queue has a reserve, and admission counts open attempts (Log.CountOpen). The
-//     ends of connections, which are as many as were open, have room of their own.
+//     later records wait in the queue. Log.State says that new connections must wait, and new
+//     destinations of datagrams: their packets are dropped, and refused after 3 s (package remote).
+//     They also wait while a write takes longer than a second, or the queue is long. Connections
+//     that had begun are recorded later and pass then, or are reset if that takes too long.
+//     Established ones continue. There is always room for the record of an admitted connection: the
+//     queue has a reserve, and Log.State says how many records find room. The ends of connections,
+//     which are as many as were open, have room of their own.
 //   - count: no connection waits for this sink's failures or its records. A batch that cannot be
 //     written is lost, and so are records that do not fit into the queue.
 //   - stop: the same as suspend, but the program ends.
@@ -119,8 +119,7 @@
 // Locks are taken in this order:
 //
 //	Log.mu         the list of writers. Held for reading by everything that puts records into queues,
-//	               and by Admission; for writing for a moment, by a reload.
-//	admission.mu   the packets kept out since admission was closed.
+//	               and by State; for writing for a moment, by a reload.
 //	overflow.mu    losses of a writer that wait to be announced.
 //	queue.mu       records on their way.
 //	flowQueue.mu   ends of connections on their way.
@@ -128,7 +127,5 @@
 // A sink and the goroutine that copies heads take the lock of chain.Heads; neither holds another
 // one then. It is the only lock held over a write to a file, that of a head, which is less than a
 // sector. A Sink, its formats and its file have no lock: one goroutine has them at a time. The
-// functions given to OnWritten and OnDatagramWritten are called without a lock. Those given to
-// CountOpen and CountFrames are called with Log.mu held for reading, or without a lock, and must
-// not call the Log.
+// functions given to OnWritten and OnDatagramWritten are called without a lock.
 package audit

@@ -55,7 +55,7 @@ func TestEvents(t *testing.T) {
 		var out bytes.Buffer
 		run := record.NewRun("gate", "boot", start)
 		l := NewLog([]*Sink{open(t, config.Sink{Format: format, Path: "-"}, Options{Stdout: &out, Run: run})}, LogOptions{})
-		l.CountFrames(func() record.Frames { return record.Frames{Read: 1, Accounted: 1} })
+		l.Account(&record.Frames{Read: 1, Accounted: 1})
 		stop := running(t, l)
 		l.Record(established(1, start))
 		l.Record(established(2, start))

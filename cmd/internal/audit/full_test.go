@@ -49,22 +49,25 @@ func (p *passing) take() []uint16 {
 	return ports
 }
 
-// expecting returns a test of the ports that have passed, and of the admission, in a bubble of
-// synctest.
-func (p *passing) expecting(
-	t *testing.T, admission func(time.Time) flow.Admission,
-) func(name string, ports []uint16, want flow.Admission) {
-	return func(name string, ports []uint16, want flow.Admission) {
+// expecting returns a test of the ports that have passed, and of new ones having to wait, in a
+// bubble of synctest.
+func (p *passing) expecting(t *testing.T, wait func() bool) func(name string, ports []uint16, want bool) {
+	return func(name string, ports []uint16, want bool) {
 		t.Helper()
 		synctest.Wait()
 		if got := p.take(); !slices.Equal(got, ports) {
 			t.Errorf("%s: %d may pass, want %d", name, got, ports)
 		}
-		if got := admission(time.Now()); got != want {
-			t.Errorf("%s: admission %d, want %d", name, got, want)
+		if got := wait(); got != want {
+			t.Errorf("%s: others have to wait: %t, want %t", name, got, want)
 		}
 	}
 }
+
+// wait reports whether new connections have to wait, and waitDatagrams whether new flows without a
+// handshake do.
+func (l *Log) wait() bool          { return l.State(time.Now()).Handshakes }
+func (l *Log) waitDatagrams() bool { return l.State(time.Now()).Datagrams }
 
 // A disk that is full keeps new connections out and loses nothing; when it has room again
 // everything goes on by itself.
@@ -78,37 +81,34 @@ func TestSuspend(t *testing.T) {
 		var passed passing
 		l.OnWritten(passed.add)
 		stop := running(t, l)
-		expect := passed.expecting(t, l.Admission)
+		expect := passed.expecting(t, l.wait)
 		l.Record(established(1, start))
 		l.Record(refused()) // no connection waits for it
-		expect("room", []uint16{1}, flow.Admit)
+		expect("room", []uint16{1}, false)
 
 		disk.free(100) // less than a record
 		l.Record(established(2, start))
-		expect("full", nil, flow.Wait)
-		<-time.After(refuseAfter - time.Millisecond)
+		expect("full", nil, true)
 		l.Record(established(3, start))
-		expect("full for less than 3 s", nil, flow.Wait)
+		expect("still full", nil, true)
 		before := disk.free(100)
 		<-time.After(time.Minute)
-		expect("full for long", nil, flow.Refuse)
+		expect("full for long", nil, true)
 		if tries := disk.free(100) - before; tries < 10 || tries > 70 {
 			t.Errorf("%d tries in a minute, want about 60", tries)
 		}
 
 		disk.free(1 << 20)
 		<-time.After(lastRetry)
-		expect("room again", []uint16{2, 3}, flow.Admit)
+		expect("room again", []uint16{2, 3}, false)
 		must(t, stop())
-		if got := ports(t, out.String()); !slices.Equal(got, []int{1, 1051, 2, 3, 0}) {
-			t.Errorf("log has %d, want every record and then the announcement", got)
+		if got := ports(t, out.String()); !slices.Equal(got, []int{1, 1051, 2, 3}) {
+			t.Errorf("log has %d, want every record", got)
 		}
-		const gap = `"to":"` // of a time of synctest
-		if last := out.String(); !strings.Contains(last, gap) || !strings.Contains(last, `"refused":3,"reason":"suspended"}`+"\n") ||
-			!strings.HasSuffix(last, `"msg":"end","seq":6,"records":{"handshake":4,"datagram":0,"flow":0,"finding":0,"gap":1}}`+"\n") {
-			t.Errorf("log does not end in the number of refused SYNs, and its own: %s", last)
+		if last := out.String(); !strings.HasSuffix(last, `"msg":"end","seq":5,"records":{"handshake":4,"datagram":0,"flow":0,"finding":0,"gap":0}}`+"\n") {
+			t.Errorf("log does not end in the number of its records: %s", last)
 		}
-		want := LogStats{Records: 4, Refused: 3, Lost: map[record.GapReason]uint64{record.QueueFull: 0, record.WriteError: 0}}
+		want := LogStats{Records: 4, Lost: map[record.GapReason]uint64{record.QueueFull: 0, record.WriteError: 0}}
 		if diff := cmp.Diff(want, l.Stats()); diff != "" {
 			t.Errorf("stats (-want +got):\n%s", diff)
 		}
@@ -149,45 +149,35 @@ func TestSuspendStoppedReader(t *testing.T) {
 		if got := passed.take(); got != nil {
 			t.Errorf("connections %d may pass", got)
 		}
-		if got := l.Admission(time.Now()); got != flow.Wait { // the queue is long enough
-			t.Errorf("admission %d, want to wait", got)
+		if !l.wait() { // the queue is long enough
+			t.Error("new connections need not wait")
 		}
 		close(reader.reads)
 		synctest.Wait()
 		if got := passed.take(); len(got) != 8 {
 			t.Errorf("connections %d may pass, want 8", got)
 		}
-		if got := l.Admission(time.Now()); got != flow.Admit {
-			t.Errorf("admission %d", got)
+		if l.wait() {
+			t.Error("new connections have to wait")
 		}
 		must(t, stop())
 	})
 }
 
-// A log whose queue is full tells all the same, once it is read, of the connections that another
-// log has kept out meanwhile, and of its own losses.
+// A log whose queue is full tells all the same, once it is read, of the connections that were kept
+// out meanwhile, and of its own losses.
 func TestSuspendedBesideFullQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		disk, reader := &full{w: io.Discard}, &stopped{reads: make(chan struct{})}
-		l := NewLog([]*Sink{
-			open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: disk}),
-			open(t, config.Sink{Format: config.JSON, Path: "-", OnFull: config.Count}, Options{Stdout: reader}),
-		}, LogOptions{Queue: 2, Reserve: 1})
+		reader := &stopped{reads: make(chan struct{})}
+		sink := open(t, config.Sink{Format: config.JSON, Path: "-", OnFull: config.Count}, Options{Stdout: reader})
+		l := NewLog([]*Sink{sink}, LogOptions{Queue: 2, Reserve: 1})
 		stop := running(t, l)
 		for port := range uint16(5) {
 			l.Record(established(port+1, start))
 			synctest.Wait()
 		}
-		if got := l.Admission(time.Now()); got != flow.Wait {
-			t.Errorf("admission %d while the disk is full, want to wait", got)
-		}
-		disk.free(1 << 20)
-		<-time.After(lastRetry)
-		synctest.Wait()
-		if got := l.Admission(time.Now()); got != flow.Admit {
-			t.Errorf("admission %d when the disk has room", got)
-		}
+		l.Missed(&record.Gap{Reason: record.Suspended, From: start, To: start, Refused: 1})
 		close(reader.reads)
 		synctest.Wait()
 		if diff := cmp.Diff([]int{1, 2, 3, 4, 0, 0}, ports(t, reader.String())); diff != "" {
@@ -211,12 +201,12 @@ func TestSuspendSlowWrite(t *testing.T) {
 		stop := running(t, l)
 		l.Record(established(1, start))
 		synctest.Wait()
-		if got := l.Admission(time.Now()); got != flow.Admit {
-			t.Errorf("admission %d at once, want to enter", got)
+		if l.wait() {
+			t.Error("new connections have to wait at once")
 		}
 		<-time.After(slow + time.Millisecond)
-		if got := l.Admission(time.Now()); got != flow.Wait {
-			t.Errorf("admission %d after %v, want to wait", got, slow)
+		if !l.wait() {
+			t.Errorf("new connections need not wait after %v", slow)
 		}
 		l.Record(established(2, start))
 		if err := stop(); err == nil || err.Error() != "write log -: the write does not end, 2 records are lost" {
@@ -238,7 +228,7 @@ func TestCount(t *testing.T) {
 		stop := running(t, l)
 		l.Record(established(1, start))
 		synctest.Wait()
-		if got := passed.take(); !slices.Equal(got, []uint16{1}) || l.Admission(time.Now()) != flow.Admit {
+		if got := passed.take(); !slices.Equal(got, []uint16{1}) || l.wait() {
 			t.Errorf("connections %d may pass, want 1", got)
 		}
 		if err := stop(); !errors.Is(err, syscall.ENOSPC) {
@@ -319,49 +309,39 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// An admitted attempt finds room: admission counts the attempts that are open, and ends of
-// connections have room of their own.
+// There is as much room for the records of connections as the log says, and ends of connections
+// have room of their own.
 func TestSuspendKeepsRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reader := &stopped{reads: make(chan struct{})}
 		const queue, reserve = 4, 8
 		l := NewLog([]*Sink{open(t, config.Sink{Format: config.JSON, Path: "-"}, Options{Stdout: reader})}, LogOptions{Queue: queue, Reserve: reserve})
-		opened := 0
-		l.CountOpen(func() int { return opened })
 		stop := running(t, l)
 		l.Record(established(1, start))
 		synctest.Wait() // it is being written, and that does not end
-		admitted := 0
-		for port := uint16(2); l.Admission(time.Now()) == flow.Admit; port++ {
-			admitted++
-			opened++
-			if admitted > 100 {
-				t.Fatal("no end of connections that are admitted")
-			}
-		}
-		for range admitted {
-			opened--
+		room := l.State(time.Now()).Room
+		for range room {
 			l.Record(established(2, start))
 		}
 		for range queue + reserve {
 			l.Flow(record.AttributedFlow{Flow: flow.Flow{Started: start}})
 		}
-		if got := l.Stats().Lost[record.QueueFull]; got != 0 || admitted < reserve {
-			t.Errorf("%d of %d connections were admitted, and then lost", got, admitted)
+		if got := l.Stats().Lost[record.QueueFull]; got != 0 || room < reserve {
+			t.Errorf("%d records were lost, with room for %d", got, room)
 		}
-		if l.Admission(time.Now()) == flow.Admit {
-			t.Error("another connection is admitted")
+		if s := l.State(time.Now()); !s.Handshakes || s.Room != 0 {
+			t.Errorf("room for %d more", s.Room)
 		}
 		close(reader.reads)
 		<-time.After(2 * lazy)
 		synctest.Wait()
-		if l.Admission(time.Now()) != flow.Admit {
-			t.Error("no connection is admitted when all is written")
+		if l.wait() {
+			t.Error("new connections have to wait when all is written")
 		}
 		must(t, stop())
-		if got := len(ports(t, reader.String())); got != 1+admitted+queue+reserve+1 { // and the gap
-			t.Errorf("%d records, want %d", got, 1+admitted+queue+reserve+1)
+		if got := len(ports(t, reader.String())); got != 1+room+queue+reserve {
+			t.Errorf("%d records, want %d", got, 1+room+queue+reserve)
 		}
 	})
 }

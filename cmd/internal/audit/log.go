@@ -28,19 +28,16 @@ type LogOptions struct {
 
 // Log passes handshakes on to sinks through bounded queues, so that the tap never waits.
 type Log struct {
-	o         LogOptions
-	reload    chan reload // never closed
-	fatal     chan error  // holds the error that ends Run
-	written   atomic.Pointer[func(k flow.Key, serverISN uint32, opening any)]
-	sent      atomic.Pointer[func(*flow.Datagram)]
-	records   atomic.Uint64
-	counted   atomic.Pointer[func() record.Frames]
-	accounts  accounts
-	opened    atomic.Pointer[func() int]
-	failed    atomic.Bool // Run ends because a sink has failed
-	found     found
-	segments  atomic.Bool // a sink writes them
-	admission Admission
+	o        LogOptions
+	reload   chan reload // never closed
+	fatal    chan error  // holds the error that ends Run
+	written  atomic.Pointer[func(k flow.Key, serverISN uint32, opening any)]
+	sent     atomic.Pointer[func(*flow.Datagram)]
+	records  atomic.Uint64
+	accounts accounts
+	failed   atomic.Bool // Run ends because a sink has failed
+	found    found
+	segments atomic.Bool // a sink writes them
 
 	mu      sync.RWMutex                  // guards the fields below; held for reading by users of the queues
 	writers []*writer                     // one for each sink; only Run changes them, and reads them without mu
@@ -118,21 +115,6 @@ func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.w
 // record: from all sinks that have records of datagrams, except those that may lose them. f is
 // called by any goroutine, before Datagram returns where there is no such sink, and must not block.
 func (l *Log) OnDatagramWritten(f func(*flow.Datagram)) { l.sent.Store(&f) }
-
-// CountOpen makes admission keep room for the number of records that f returns: the handshakes and
-// datagrams that have begun and have no record yet. Admission calls f, which must not block.
-func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
-
-// CountFrames sets the function whose counters go into the last record of a run.
-func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
-
-func (l *Log) frames() *record.Frames {
-	if f := l.counted.Load(); f != nil {
-		n := (*f)()
-		return &n
-	}
-	return l.accounts.sum()
-}
 
 // Account adds the account of one of several routers to that of the run; nil is for one that has
 // died.
@@ -257,7 +239,6 @@ func (l *Log) Run(ctx context.Context) error {
 		w.start(writing)
 	}
 	errs := l.serve(ctx, writing)
-	l.closeAdmission()
 	stop()
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -325,7 +306,6 @@ func (l *Log) Reopen() {
 // LogStats is a snapshot of a log's counters.
 type LogStats struct {
 	Records uint64                      // records taken
-	Refused uint64                      // SYNs and datagrams that had to wait or were refused because records could not be written
 	Found   map[Found]uint64            // findings
 	Lost    map[record.GapReason]uint64 // records missing in a sink, summed over all; of text in packet order, lines
 }
@@ -335,7 +315,7 @@ func (l *Log) Stats() LogStats {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	s := LogStats{
-		Records: l.records.Load(), Refused: l.admission.Refused(), Found: l.found.snapshot(),
+		Records: l.records.Load(), Found: l.found.snapshot(),
 		Lost: map[record.GapReason]uint64{record.QueueFull: l.retired.queue, record.WriteError: l.retired.write},
 	}
 	for _, w := range l.writers {

@@ -6,13 +6,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"syntap/cmd/internal/chain"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/logfile"
 	"syntap/cmd/internal/record"
-	"syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
 
@@ -127,17 +125,17 @@ func TestSpoolSuspends(t *testing.T) {
 	t.Parallel()
 	s := newShipped(t, false, Spool{Size: 4000})
 	l := NewLog([]*Sink{s.sink}, LogOptions{})
-	if got := l.Admission(time.Now()); got != flow.Admit {
-		t.Fatalf("admission %d before the first record", got)
+	if l.wait() {
+		t.Fatal("new connections have to wait before the first record")
 	}
 	s.write(30)
-	if got := l.Admission(time.Now()); got != flow.Wait {
-		t.Errorf("admission %d with a full spool, want %d", got, flow.Wait)
+	if !l.wait() {
+		t.Error("new connections need not wait with a full spool")
 	}
 	s.first(1)
 	s.confirmed.Store(29)
-	if got := l.Admission(time.Now()); got != flow.Admit {
-		t.Errorf("admission %d when the stores have the records, want %d", got, flow.Admit)
+	if l.wait() {
+		t.Error("new connections have to wait when the stores have the records")
 	}
 	must(t, s.sink.Close())
 }

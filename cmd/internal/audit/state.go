@@ -30,7 +30,7 @@ func (l *Log) State(now time.Time) State {
 	}
 	for _, w := range l.writers {
 		flows := w.sink.hasFlows()
-		if w.stuck(now, 0) {
+		if w.stuck(now) {
 			s.Handshakes, s.Datagrams = true, s.Datagrams || flows
 		}
 		s.Owners = s.Owners || flows
@@ -54,12 +54,8 @@ func (l *Log) State(now time.Time) State {
 func (l *Log) Missed(g *record.Gap) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	l.announce(g)
-}
-
-// closeAdmission is for the end of the log.
-func (l *Log) closeAdmission() {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	l.admission.Announce(l.announce)
+	missing := loss{reason: g.Reason, n: g.Refused + g.Lost, from: g.From, to: g.To}
+	for _, w := range l.writers {
+		w.enqueue(item{gap: &missing})
+	}
 }

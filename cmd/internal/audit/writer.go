@@ -137,7 +137,7 @@ func (w *writer) drain() error {
 	w.takeAll(func() { _ = w.try() })
 	w.sink.missed(w.overflow.next(true)...)
 	if w.sink.hasFlows() && !w.log.failed.Load() {
-		w.sink.endRun(w.log.frames())
+		w.sink.endRun(w.log.accounts.sum())
 	}
 	w.sink.keep = false // a batch that cannot be written now is lost
 	_ = w.try()
@@ -258,22 +258,18 @@ const slow = time.Second
 // of its segments is one: a SYN, a SYN-ACK, the last segment, and one that was repeated.
 const perAttempt = 5
 
-// stuck reports whether new connections would wait for the sink: it fails, or is slow, or has no
-// room for their records beside those of open handshakes, or keeps too many that stores lack. An
-// admitted connection finds room, so that none of its records is lost.
-func (w *writer) stuck(now time.Time, open int) bool {
+// stuck reports whether new connections would wait for the sink: it fails, or is slow, or has a
+// long queue, or keeps too many records that stores lack.
+func (w *writer) stuck(now time.Time) bool {
 	if w.sink.spoolFull() {
 		return true
 	}
 	if !w.gate() {
 		return false
 	}
-	if w.sink.byPacket {
-		open *= perAttempt
-	}
 	began, queued, high := w.progress.began.Load(), w.queue.len(), w.log.o.Queue
 	return w.progress.failing.Load() || began != 0 && now.UnixNano()-began > int64(slow) ||
-		queued >= high || w.flows.len() >= high || queued+open >= w.queue.limit
+		queued >= high || w.flows.len() >= high || queued >= w.queue.limit
 }
 
 // stuckError reports how many records a writer that does not end holds up, or nil if it has none

@@ -12,7 +12,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/config"
 	"syntap/tap/policy"
 	"syntap/tun"
@@ -41,7 +40,7 @@ func TestClampHoldsForData(t *testing.T) {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	r := router{
-		Config: c, Log: audit.NewLog(nil, audit.LogOptions{Logger: log}), Logger: log,
+		Config: c, Log: newLog(t), Logger: log,
 		Redirect: func(dst netip.AddrPort) (netip.AddrPort, bool) {
 			l, ok := servers[dst.String()]
 			if !ok {

@@ -100,10 +100,9 @@ func (a *attribution) datagram(
 }
 
 // askWriter has the writer of a log search for the owners of datagrams, where it can.
-func (a *attribution) askWriter(log recordLog) {
-	finder, ok := a.finder.(*owner.Remote)
-	if writer, is := log.(*remote.Log); ok && is {
-		writer.OnSearched(func(result uint8) { finder.Answered(owner.Result(result)) })
+func (a *attribution) askWriter(log *remote.Log) {
+	if finder, ok := a.finder.(*owner.Remote); ok {
+		log.OnSearched(func(result uint8) { finder.Answered(owner.Result(result)) })
 		a.remote = finder
 	}
 }

@@ -39,7 +39,6 @@ func (r *router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d
 			return nil
 		case request = <-r.Reload.requests:
 		}
-		r.Log.Reopen() // whatever the config says: logrotate has renamed files
 		err := r.reload(ctx, request.load, t, s, d)
 		if err == nil {
 			r.Logger.Info("config reloaded")
@@ -75,7 +74,7 @@ func (r *router) reload(
 	if err := r.judge.check(c); err != nil {
 		return err
 	}
-	if err := r.Log.Reload(ctx, c.Tap.Log); err != nil {
+	if err := r.Log.Reload(ctx); err != nil {
 		return err
 	}
 	r.Config = c

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"syntap/cmd/internal/attempt"
+	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/hostfile"
@@ -35,7 +36,7 @@ import (
 // router says how Route is to carry traffic.
 type router struct {
 	Config *config.Config
-	Log    recordLog // of handshakes
+	Log    *remote.Log // of handshakes
 	// Stores returns the state of the stores that the log is sent to; nil = it is sent to none.
 	Stores func() []fleet.Stats
 	Logger logrus.FieldLogger // of the program itself
@@ -132,6 +133,22 @@ func (r *router) route(ctx context.Context, link tun.Link) error {
 	}
 	a.connect()
 	return a.run(ctx)
+}
+
+// write has the log write while work runs, and to its end after that. A log that ends early, as
+// on_full: stop asks for, ends the work.
+func write(ctx context.Context, log *remote.Log, work func(context.Context) error) (workErr, logErr error) {
+	logCtx, silent := context.WithCancel(context.WithoutCancel(ctx))
+	workCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	written := make(chan error, 1)
+	go func() {
+		written <- log.Run(logCtx)
+		stop() // without a log there is no work
+	}()
+	workErr = work(workCtx)
+	silent()
+	return workErr, <-written
 }
 
 // tapOptions, stackOptions and dialOptions translate the parts of the config that can be reloaded.

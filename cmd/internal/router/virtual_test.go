@@ -20,7 +20,7 @@ func TestDNSTunnelIsFinding(t *testing.T) {
 		c := config.Default()
 		c.Tap.Findings = findings
 		log, said := logrustest.NewNullLogger()
-		r := &router{Config: c, Logger: log, Log: audit.NewLog(nil, audit.LogOptions{})}
+		r := &router{Config: c, Logger: log, Log: newLog(t)}
 		r.exceeded()("example.com", 61)
 		s := r.Log.Stats()
 		if n := s.Found[audit.Found{Kind: record.DNSTunnel}]; n != want || s.Records != want {

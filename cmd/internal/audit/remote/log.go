@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"syntap/cmd/internal/audit"
-	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/record/compact"
@@ -24,11 +23,11 @@ import (
 	"syntap/tun/flow"
 )
 
-// Log is a log that another process writes. Its methods are those of an audit.Log.
+// Log is a log that another process writes.
 type Log struct {
 	end       *ring.End
 	numbering record.Numbering // of openings, by their ids
-	admission audit.Admission
+	admission admission
 	records   atomic.Uint64
 	lost      atomic.Uint64
 
@@ -66,16 +65,20 @@ func New(end *ring.End) *Log {
 	}
 }
 
-// OnWritten is that of audit.Log.
+// OnWritten sets the function that is called for each established connection that may pass: when
+// the kernel has its record from all sinks except those that may lose records (on_full: count). The
+// connection's Flow must have the same opening. f must not block.
 func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.written.Store(&f) }
 
-// OnDatagramWritten is that of audit.Log.
+// OnDatagramWritten sets the function that is called for each datagram that policy allows and that
+// may leave, like a connection. f must not block.
 func (l *Log) OnDatagramWritten(f func(*flow.Datagram)) { l.sent.Store(&f) }
 
-// CountOpen is that of audit.Log.
+// CountOpen makes admission keep room for the number of records that f returns: the handshakes and
+// datagrams that have begun and have no record yet. Admission calls f, which must not block.
 func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
 
-// CountFrames is that of audit.Log.
+// CountFrames sets the function whose counters go into the account of the router.
 func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 
 // OnSearched has f called with the result of each search for the owner of a datagram whose record
@@ -234,8 +237,8 @@ func (l *Log) passed(a awaited) {
 }
 
 // Reload has the keeper write to the sinks of the config that it has read itself: all of them, or
-// none where one cannot be opened. Those of the router do not count.
-func (l *Log) Reload(ctx context.Context, _ []config.Sink) error {
+// none where one cannot be opened.
+func (l *Log) Reload(ctx context.Context) error {
 	if !l.askReload() {
 		return errors.New("ask for other logs: the keeper does not read")
 	}
@@ -269,9 +272,6 @@ func (l *Log) Say(words []byte) bool {
 	l.sentOne()
 	return true
 }
-
-// Reopen does nothing: the keeper gets the same signal.
-func (l *Log) Reopen() {}
 
 // take takes a message of the keeper.
 func (l *Log) take(m []byte) error {
@@ -321,37 +321,47 @@ func (l *Log) wanted() bool { return l.state()&recordsWanted != 0 }
 
 func (l *Log) state() uint64 { return l.end.Posted(stateWord) }
 
-// NamesOwners is that of audit.Log.
+// NamesOwners reports whether a sink says whose process a client is.
 func (l *Log) NamesOwners() bool { return l.state()&ownersNamed != 0 }
 
-// Stats is that of audit.Log.
-func (l *Log) Stats() audit.LogStats {
+// Stats are counters of the records of a router.
+type Stats struct {
+	audit.LogStats
+	Refused uint64 // SYNs and datagrams that had to wait or were refused because records could not be written
+}
+
+// Stats returns the counters, of records also those of the keeper.
+func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	found := maps.Clone(l.found)
 	found[invalid] = l.end.Posted(invalidWord)
-	return audit.LogStats{
-		Records: l.records.Load(), Refused: l.admission.Refused(), Found: found,
-		Lost: map[record.GapReason]uint64{
-			record.QueueFull:  l.lost.Load() + l.end.Posted(queueWord),
-			record.WriteError: l.end.Posted(writeWord),
+	return Stats{
+		LogStats: audit.LogStats{
+			Records: l.records.Load(), Found: found,
+			Lost: map[record.GapReason]uint64{
+				record.QueueFull:  l.lost.Load() + l.end.Posted(queueWord),
+				record.WriteError: l.end.Posted(writeWord),
+			},
 		},
+		Refused: l.admission.refused.Load(),
 	}
 }
 
-// Admission is that of audit.Log.
+// Admission returns whether a connection may begin at the time now. It is called for every SYN.
 func (l *Log) Admission(now time.Time) flow.Admission {
 	s := l.state()
 	stuck := s&handshakesWait != 0 || s&handshakesGated != 0 && l.full(now)
-	return l.admission.Decide(now, stuck, stuck, l.announce)
+	return l.admission.decide(now, stuck, stuck, l.announce)
 }
 
-// DatagramAdmission is that of audit.Log.
+// DatagramAdmission returns whether a flow without a handshake may begin at the time now. Sinks
+// without records of datagrams keep none out.
 func (l *Log) DatagramAdmission(now time.Time) flow.Admission {
 	s := l.state()
 	full := s&handshakesGated != 0 && l.full(now)
 	stuck := s&handshakesWait != 0 || full
-	return l.admission.Decide(now, stuck, s&datagramsWait != 0 || full && s&datagramsGated != 0, l.announce)
+	return l.admission.decide(now, stuck, s&datagramsWait != 0 || full && s&datagramsGated != 0, l.announce)
 }
 
 // slow is how long the keeper may take nothing while there is something.
@@ -414,7 +424,7 @@ const patience = 3 * time.Second
 
 // finish sends the last words of a run, and waits until the keeper has taken all.
 func (l *Log) finish(ended <-chan error) {
-	l.admission.Announce(l.announce)
+	l.admission.announce(l.announce)
 	l.mu.Lock()
 	if l.missing.Lost > 0 {
 		l.put(&compact.Item{Gap: &l.missing})

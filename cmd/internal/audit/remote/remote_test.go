@@ -434,11 +434,11 @@ func TestReload(t *testing.T) {
 	if !r.NamesOwners() {
 		t.Error("a JSON log names no owners")
 	}
-	if err := r.Reload(t.Context(), nil); err == nil || err.Error() != refuse.Error() || hint.Of(err) != "take another" {
+	if err := r.Reload(t.Context()); err == nil || err.Error() != refuse.Error() || hint.Of(err) != "take another" {
 		t.Errorf("a reload that fails: %v", err)
 	}
 	good.Store(true)
-	if err := r.Reload(t.Context(), nil); err != nil {
+	if err := r.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if r.NamesOwners() {
