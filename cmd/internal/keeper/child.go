@@ -5,7 +5,6 @@ package keeper
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -216,16 +215,15 @@ func newStarter(log logrus.FieldLogger) func(func() error) error {
 // maxWord bounds the messages of a router in bytes.
 const maxWord = 1 << 16
 
-// listen takes the router's words until its end. A router that says anything else is killed.
+// listen takes the router's words until its end. A router that says anything else is killed, and so
+// is one that closes its channel: no order reaches it.
 func (c *child) listen() {
 	var opened, running sync.Once
 	buf := make([]byte, maxWord)
 	for {
 		var w message.Word
-		if err := c.conn.ReceiveText(buf, &w); err != nil {
-			if !errors.Is(err, io.EOF) {
-				_ = c.cmd.Process.Kill()
-			}
+		if c.conn.ReceiveText(buf, &w) != nil {
+			_ = c.cmd.Process.Kill() // one that ends by itself keeps its status
 			break
 		}
 		if w.Opened {

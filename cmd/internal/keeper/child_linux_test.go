@@ -2,7 +2,10 @@ package keeper
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -89,6 +92,25 @@ func TestHostileRouter(t *testing.T) {
 			t.Errorf("a router that forges records has ended in order: %v, %v", c.last, err)
 		}
 	})
+	t.Run("nothing more", func(t *testing.T) {
+		t.Parallel()
+		c, says := liar(t)
+		says.Close()
+		isEnded(t, c)
+	})
+	t.Run("takes no order to stop", func(t *testing.T) {
+		t.Parallel()
+		c, says := liar(t)
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		go func() { _, _ = new(keeper).follow(stopped, c) }()
+		tuntest.Wait(t, "it to be killed", func() bool {
+			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+			return bytes.Contains(stat, []byte(") Z "))
+		})
+		says.Close()
+		isEnded(t, c)
+	})
 	for name, message := range map[string]any{
 		"a list": []int{1}, "a long one": message.Word{Reloaded: &message.Reloaded{Refused: strings.Repeat("x", maxWord)}},
 		"another type": map[string]int{"Pong": 1},
@@ -99,12 +121,17 @@ func TestHostileRouter(t *testing.T) {
 			if err := says.Send(message); err != nil {
 				t.Fatal(err)
 			}
-			select {
-			case <-c.done:
-			case <-time.After(tuntest.Patience):
-				t.Error("the router is alive")
-			}
+			isEnded(t, c)
 		})
+	}
+}
+
+func isEnded(t *testing.T, c *child) {
+	t.Helper()
+	select {
+	case <-c.done:
+	case <-time.After(patience + tuntest.Patience):
+		t.Error("the router is alive")
 	}
 }
 

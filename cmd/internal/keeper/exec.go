@@ -181,9 +181,6 @@ func (k *keeper) route(ctx context.Context) error {
 	}
 	k.page.start(ctx)
 	defer k.page.end()
-	defer context.AfterFunc(ctx, func() {
-		time.AfterFunc(patience, func() { _ = k.router.Load().cmd.Process.Kill() })
-	})()
 	_, err := k.follow(ctx, c)
 	if err == nil && ctx.Err() == nil {
 		err = errors.New("the router has ended unasked")

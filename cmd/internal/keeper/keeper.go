@@ -160,9 +160,9 @@ func (k *keeper) routing(network *owner.Network) (*message.Routing, []*os.File) 
 	return o, files
 }
 
-// follow follows routers until ctx ends, and then has the last one end. One that dies has a
-// successor; the TUN stays, so that nothing of the host's traffic leaves meanwhile. One that ends
-// in order with an error has none.
+// follow follows routers until ctx ends, and then has the last one end, or kills it where it does
+// not. One that dies has a successor; the TUN stays, so that nothing of the host's traffic leaves
+// meanwhile. One that ends in order with an error has none.
 func (k *keeper) follow(ctx context.Context, c *child) (*message.Ended, error) {
 	limit := restarts(200 * time.Millisecond)
 	for {
@@ -170,7 +170,9 @@ func (k *keeper) follow(ctx context.Context, c *child) (*message.Ended, error) {
 		case <-c.done:
 		case <-ctx.Done():
 			_ = c.send(message.Order{Stop: true}) // one that takes no orders has ended, or is killed
+			late := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
 			<-c.done
+			late.Stop()
 		}
 		switch {
 		case c.last != nil && c.last.Error != "":
