@@ -22,6 +22,9 @@ type Host struct {
 
 	left     []step            // of former underlays, which could not be undone yet
 	notices  []Notice          // of the last survey
+	standing []Notice          // of them, those that are not about rules and routes
+	readNext time.Time         // when to read standing again
+	stale    bool              // the host has changed since standing was read
 	counted  map[string]uint64 // packets past the TUN that Report.Past has had
 	restored atomic.Uint64
 	refused  atomic.Uint64 // packets past the TUN
@@ -56,7 +59,10 @@ func newHost(c Config, failpoint func(command string) error) (*Host, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("route into %s: %w", c.Name, err)
 	}
-	h := &Host{config: c, failpoint: failpoint, counted: make(map[string]uint64), asked: make(chan struct{}, 1)}
+	h := &Host{
+		config: c, failpoint: failpoint, counted: make(map[string]uint64),
+		asked: make(chan struct{}, 1), stale: true,
+	}
 	if err := h.open(); err != nil {
 		h.release()
 		return nil, err
@@ -173,6 +179,7 @@ func (h *Host) configure() (added []step, err error) {
 		case err == nil && replaces: // rollBack must not undo it
 		case err == nil:
 			added = append(added, s)
+		case errors.Is(err, errIsSet):
 		case !errors.Is(err, unix.EEXIST) || !h.config.hasRules():
 			return added, err
 		}

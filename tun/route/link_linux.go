@@ -178,15 +178,19 @@ func forwards4(c Config) bool {
 }
 
 // sysctlStep sets a kernel parameter. It does not write the value that is set already, because
-// /proc/sys may be read-only.
+// /proc/sys may be read-only. Programs such as systemd-sysctl set parameters of all interfaces.
 func sysctlStep(key, value string) step {
 	return step{
 		command: fmt.Sprintf("sysctl -qw %s=%s", key, value),
+		watched: true,
 		apply: func(*handles) error {
 			file := filepath.Join("/proc/sys", key)
 			b, err := os.ReadFile(file)
-			if err != nil || strings.TrimSpace(string(b)) == value {
+			switch {
+			case err != nil:
 				return err
+			case strings.TrimSpace(string(b)) == value:
+				return errIsSet
 			}
 			return os.WriteFile(file, []byte(value), 0)
 		},

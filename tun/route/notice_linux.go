@@ -34,13 +34,14 @@ func Notices(c Config) ([]Notice, error) {
 		return nil, err
 	}
 	c.Underlay = u
-	notices = append(notices, gatewayNotices(k, c)...)
-	notices = append(notices, sourceNotices(k, c)...)
-	notices = append(notices, guardNotices(k, c)...)
-	notices = append(notices, ipsecNotices(k, c)...)
-	notices = append(notices, untrackedNotices(k, c)...)
-	notices = append(notices, inputNotices(k, c)...)
-	return append(notices, ownerNotices(k, c)...), nil
+	return append(notices, hostNotices(k, c)...), nil
+}
+
+// hostNotices are those about all but the host's rules.
+func hostNotices(k *handles, c Config) []Notice {
+	return slices.Concat(
+		gatewayNotices(k, c), sourceNotices(k, c), guardNotices(k, c), ipsecNotices(k, c),
+		untrackedNotices(k, c), inputNotices(k, c), ownerNotices(k, c))
 }
 
 // gatewayNotices report why traffic of other machines does not reach the TUN, or does not enter it.

@@ -2,6 +2,7 @@ package route
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -22,6 +23,9 @@ type step struct {
 	apply func(*handles) error
 	undo  func(*handles) error // nil if the object is deleted with its interface
 }
+
+// errIsSet is the error of a step that sets a value which is set already.
+var errIsSet = fmt.Errorf("the value is set: %w", unix.EEXIST)
 
 // undoCommand returns the shell equivalent of undo.
 func (s step) undoCommand() string {

@@ -25,10 +25,11 @@ const (
 // again after about five seconds.
 const resolversInterval = 2 * time.Second
 
-// Watch restores rules, routes and addresses that another program removes, until ctx ends. When the
-// interface comes up again after it was set down, Watch restores the objects that the kernel
-// removed with it. It follows the host's own rules and routes as they come and go. A repair that
-// fails is reported and tried again. The error wraps ErrGone if the interface is deleted.
+// Watch restores rules, routes and addresses that another program removes, and parameters of the
+// interface that one changes, until ctx ends. When the interface comes up again after it was set
+// down, Watch restores the objects that the kernel removed with it. It follows the host's own rules
+// and routes as they come and go. A repair that fails is reported and tried again. The error wraps
+// ErrGone if the interface is deleted.
 func (h *Host) Watch(ctx context.Context, report Report) error {
 	if h.changes == nil {
 		<-ctx.Done()
@@ -55,14 +56,14 @@ func (h *Host) Watch(ctx context.Context, report Report) error {
 // Restored returns the number of rules, routes and addresses that Watch has restored.
 func (h *Host) Restored() uint64 { return h.restored.Load() }
 
-// subscribe returns sockets on which the kernel reports every change of links, addresses, routes,
-// nexthop objects and rules, and of nftables if the kernel has it.
+// subscribe returns sockets on which the kernel reports every change of links and their parameters,
+// addresses, routes, nexthop objects and rules, and of nftables if the kernel has it.
 func subscribe() ([]*os.File, error) {
 	routing, err := subscribeTo("rtnetlink", unix.NETLINK_ROUTE, []int{
 		unix.RTNLGRP_LINK,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
-		unix.RTNLGRP_NEXTHOP,
+		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF, unix.RTNLGRP_NEXTHOP,
 	})
 	if err != nil {
 		return nil, err
@@ -160,12 +161,18 @@ func (h *Host) repairAll(ctx context.Context, changed <-chan struct{}, report Re
 		} else {
 			retry = repairInterval
 		}
+		var read <-chan time.Time
+		if h.stale {
+			read = time.After(time.Until(h.readNext))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+			h.stale = true
 		case <-h.asked:
 		case <-again:
+		case <-read:
 		case <-ticks.C:
 		}
 	}
@@ -215,6 +222,12 @@ func (h *Host) repair(report func(command string, err error)) error {
 	if err != nil {
 		report("", err) // the last underlay stays in force
 	}
+	if !up {
+		h.notices = append(h.notices, Notice{
+			Text: "the interface " + h.config.Name + " is down: nothing enters it",
+			Hint: "ip link set dev " + h.config.Name + " up",
+		})
+	}
 	steps := h.config.steps()
 	for _, s := range steps {
 		if !s.watched && !created {
@@ -244,6 +257,21 @@ func (h *Host) repair(report func(command string, err error)) error {
 	})
 }
 
+// noticesPause is how many times as long as it has taken to read the host's firewall Watch waits
+// before it reads that again: there may be thousands of rules.
+const noticesPause = 49
+
+// readStanding reads the notices that are not about rules and routes, if something has changed, and
+// the last reading was not just now.
+func (h *Host) readStanding(c Config) {
+	start := time.Now()
+	if !h.stale || start.Before(h.readNext) {
+		return
+	}
+	h.standing, h.stale = hostNotices(h.nl, c), false
+	h.readNext = time.Now().Add(noticesPause * time.Since(start))
+}
+
 // resurvey reads the underlay again and puts it into the config, once the journal has it. After an
 // error the config is as before.
 func (h *Host) resurvey() (changed bool, err error) {
@@ -251,8 +279,10 @@ func (h *Host) resurvey() (changed bool, err error) {
 	err = h.do("read the host's network", func(k *handles) error {
 		u, notices, err := survey(k, h.config)
 		if err == nil {
-			next.Underlay, h.notices = u, notices
+			next.Underlay = u
 			next.Underlay.Refused = h.refuse.Load()
+			h.readStanding(next)
+			h.notices = append(notices, h.standing...)
 		}
 		return err
 	})

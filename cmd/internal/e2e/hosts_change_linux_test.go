@@ -279,3 +279,38 @@ func TestMarkOfOthers(t *testing.T) {
 	}
 	r.stop(t, unix.SIGTERM)
 }
+
+// TestSettingsOfHostChange has programs change the host while the router runs: one sets the strict
+// reverse-path filter of all interfaces, as systemd-sysctl does, and one loads a firewall, as
+// Docker does. The router restores parameters, and says how to cure the rest.
+func TestSettingsOfHostChange(t *testing.T) {
+	t.Parallel()
+	h := newHostLab(t)
+	r := run(t, h.Router, "syntap0", sourcesOfLAN)
+	h.callAll(t, "before", call{ns: h.Router}, "world")
+	h.strictReversePath()
+	h.Router.Sysctl("net.ipv4.conf.syntap0.rp_filter", "1")
+	r.wait(t, "the filter to be loose", func() bool {
+		return output(h.Router, "sysctl", "-n", "net.ipv4.conf.syntap0.rp_filter") == "2\n"
+	})
+	h.callAll(t, "with the strict filter", call{ns: h.Router}, "world")
+
+	h.Router.Run("nft", `
+		table inet firewall { chain input { type filter hook input priority 0; policy drop;
+			iifname { "lo", "wan0" } accept; ip6 nexthdr ipv6-icmp accept; }; }`)
+	said := regexp.MustCompile(`accepts answers from syntap0" hint="(.*)"`)
+	r.wait(t, "the word of the firewall", func() bool { return said.MatchString(r.Stderr()) })
+	h.Router.Run("sh", "-ec", said.FindStringSubmatch(r.Stderr())[1])
+	h.callAll(t, "after what the hint says", call{ns: h.Router}, "world")
+
+	h.Router.Run("ip", "link", "set", "syntap0", "down")
+	down := regexp.MustCompile(`syntap0 is down[^"]*" hint="(.*)"`)
+	r.wait(t, "the word of the interface", func() bool { return down.MatchString(r.Stderr()) })
+	h.Router.Run("sh", "-ec", down.FindStringSubmatch(r.Stderr())[1])
+	r.wait(t, "the routes to be back", func() bool {
+		routes := output(h.Router, "ip", "-6", "route", "show", "table", "5359")
+		return strings.Contains(routes, "dev syntap0")
+	})
+	h.callAll(t, "up again", call{ns: h.Router}, "world")
+	r.stop(t, unix.SIGTERM)
+}
