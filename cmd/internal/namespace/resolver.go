@@ -29,6 +29,10 @@ func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool)
 		if ok {
 			r.servers[server.WithZone("")] = server
 			r.order = append(r.order, server)
+			if !strings.HasPrefix(line, "nameserver") || strings.HasSuffix(line, "\r\n") {
+				// Some libcs read such a line, and glibc asks 127.0.0.1 instead.
+				line = strings.Join(strings.Fields(line)[:2], " ") + "\n"
+			}
 		}
 		if ok && onHost(server) && len(relays) > 0 {
 			if used == len(relays) {
@@ -48,7 +52,8 @@ func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool)
 		r.order = append(r.order, loopback4)
 		used++
 	}
-	r.conf, r.changed = strings.Join(lines, ""), used > 0
+	r.conf = strings.Join(lines, "")
+	r.changed = r.conf != conf
 	return r
 }
 

@@ -65,6 +65,13 @@ func TestResolver(t *testing.T) {
 			servers: map[string]string{"198.51.100.2": "127.0.0.1", "127.0.0.1": "127.0.0.1", "2001:db8::2": "::1", "::1": "::1"},
 		},
 		{
+			name:    "lines that glibc does not read",
+			conf:    "search example\n  nameserver 192.0.2.53 # indented\nnameserver 192.0.2.54\r\n\tnameserver 127.0.0.1\r\n",
+			relays:  relays,
+			want:    "search example\nnameserver 192.0.2.53\nnameserver 192.0.2.54\nnameserver 198.51.100.2\n",
+			servers: map[string]string{"192.0.2.53": "192.0.2.53", "192.0.2.54": "192.0.2.54", "198.51.100.2": "127.0.0.1", "127.0.0.1": "127.0.0.1"},
+		},
+		{
 			name:    "none named",
 			conf:    "; nameserver 192.0.2.53\nnameserver nonsense\nsearch example\n",
 			relays:  relays,
