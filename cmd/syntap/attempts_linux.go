@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,7 +60,7 @@ func (a *attemptFlags) follow(e *keeper.Execution) (_ *attempts, err error) {
 	var explain io.Writer
 	if a.explain != "" {
 		if t.explain, err = os.Create(a.explain); err != nil {
-			return nil, hint.Usage(fmt.Errorf("--explain: %w", err), "")
+			return nil, cannotWrite("--explain", a.explain, err)
 		}
 		explain = t.explain
 	}
@@ -69,7 +71,7 @@ func (a *attemptFlags) follow(e *keeper.Execution) (_ *attempts, err error) {
 	}
 	// What is there is kept until there is a policy to replace it.
 	if t.policy, err = os.OpenFile(a.learn, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
-		return nil, hint.Usage(fmt.Errorf("--learn: %w", err), "")
+		return nil, cannotWrite("--learn", a.learn, err)
 	}
 	t.learned = attempt.NewLearned()
 	e.Attempted = func(at *attempt.Attempt) {
@@ -78,6 +80,18 @@ func (a *attemptFlags) follow(e *keeper.Execution) (_ *attempts, err error) {
 	}
 	e.Resolved = t.learned.Resolve
 	return t, nil
+}
+
+// cannotWrite returns the error for the file of a flag.
+func cannotWrite(flag, path string, err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		remedy = "mkdir -p " + filepath.Dir(path)
+	case errors.Is(err, fs.ErrPermission):
+		remedy = "name a file in a directory where you may write"
+	}
+	return hint.Usage(fmt.Errorf("%s: %w", flag, err), remedy)
 }
 
 // tell writes the files and tells on stderr of them and of the denials. No attempt may come after;

@@ -3,6 +3,7 @@ package namespace
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 
@@ -17,6 +18,9 @@ func openNetNS(path string) (*os.File, error) {
 		return nil, nil
 	}
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, hint.Usage(fmt.Errorf("--netns: %w", err), "run it as root")
+	}
 	if err != nil {
 		return nil, hint.Usage(fmt.Errorf("--netns: %w", err), "the namespace of a process is /proc/PID/ns/net")
 	}

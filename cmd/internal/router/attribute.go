@@ -357,7 +357,8 @@ func (r *router) finder() (finder, error) {
 // announce says which owners records will not name.
 func (a *attribution) announce(log logrus.FieldLogger) {
 	if lacks := a.finder.Lacks(); len(lacks) > 0 {
-		log.WithFields(logrus.Fields{"lacks": lacks, "hint": "with systemd, attribute.conf in the examples is a drop-in that gives them"}).
+		const hint = "give it to syntap: with systemd by attribute.conf of the examples, in a container by --cap-add"
+		log.WithFields(logrus.Fields{"lacks": lacks, "hint": hint}).
 			Info("records name users, but no processes of other users")
 	}
 }
