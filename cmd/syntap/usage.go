@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,12 +84,24 @@ type named struct {
 
 func (n named) Type() string { return n.name }
 
-// Set refuses an empty name of a file, which an unset variable of a shell leaves.
+// Set refuses an empty name of a file, which an unset variable of a shell leaves, and says what a
+// number or a duration is.
 func (n named) Set(value string) error {
 	if value == "" && (n.name == "FILE" || n.name == "PATH") {
 		return errors.New("is empty")
 	}
-	return n.Value.Set(value)
+	err := n.Value.Set(value)
+	switch typ := n.Value.Type(); {
+	case err == nil:
+		return nil
+	case typ == "duration":
+		return errors.New("is no duration, such as 500ms, 10s or 5m")
+	case errors.Is(err, strconv.ErrRange):
+		return errors.New("is out of range")
+	case typ == "int":
+		return errors.New("is no whole number")
+	}
+	return err
 }
 
 // namedList is one that may be given several times.

@@ -125,9 +125,11 @@ func (w *Witness) of(line []byte, l *record.Link) bool {
 	return w.Hash == l.Hash
 }
 
+// broken takes a break. Lines without a number behind the same record are one.
 func (v *verifier) broken(format string, args ...any) {
-	if len(v.Breaks) < maxBreaks {
-		v.Breaks = append(v.Breaks, fmt.Sprintf(format, args...))
+	text, n := fmt.Sprintf(format, args...), len(v.Breaks)
+	if n < maxBreaks && (n == 0 || v.Breaks[n-1] != text) {
+		v.Breaks = append(v.Breaks, text)
 	}
 }
 

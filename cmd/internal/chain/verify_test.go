@@ -50,6 +50,7 @@ func TestOddLines(t *testing.T) {
 		{first + second, nil},
 		{first + strings.Repeat("x", 3<<20) + "\n" + second, []string{"log: the line after seq 1 is longer than any record"}},
 		{first + "\x00\n" + second, []string{"log: the line after seq 1 is not a record"}},
+		{first + "a\nb\nc\n" + second, []string{"log: the line after seq 1 is not a record"}},
 		{first + strings.Repeat("\n", 1<<22) + second, []string{"log: the line after seq 1 is not a record"}},
 		{"\ufeff\n" + second, []string{"log: the line after seq 0 is not a record", atBegin}},
 	} {
