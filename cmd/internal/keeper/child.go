@@ -5,6 +5,7 @@ package keeper
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -216,14 +217,16 @@ func newStarter(log logrus.FieldLogger) func(func() error) error {
 const maxWord = 1 << 16
 
 // listen takes the router's words until its end. A router that says anything else is killed, and so
-// is one that closes its channel: no order reaches it.
+// is, later, one that closes its channel: no order reaches it.
 func (c *child) listen() {
 	var opened, running sync.Once
 	buf := make([]byte, maxWord)
 	for {
 		var w message.Word
-		if c.conn.ReceiveText(buf, &w) != nil {
-			_ = c.cmd.Process.Kill() // one that ends by itself keeps its status
+		if err := c.conn.ReceiveText(buf, &w); err != nil {
+			if !errors.Is(err, io.EOF) {
+				_ = c.cmd.Process.Kill()
+			}
 			break
 		}
 		if w.Opened {
@@ -245,7 +248,9 @@ func (c *child) listen() {
 			c.last = w.Ended
 		}
 	}
+	late := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
 	c.state = c.cmd.Wait()
+	late.Stop()
 	if err := <-c.written; err != nil {
 		// It may have been told that its log has ended, and have ended in order, before it is
 		// killed.
