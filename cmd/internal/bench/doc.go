@@ -48,8 +48,12 @@
 //     but slows all.
 //   - relay ends the client's connection at an address of its own host. That leg is loopback with
 //     its large MTU: a limit, not a competitor.
-//   - Memory is the growth of the router's resident set. Buffers in the kernel, which is where
-//     pasta keeps a connection, do not show.
+//   - Memory is the proportional set size of all processes of a router after five idle seconds.
+//     Of files, such as the program, it counts pages that the kernel has mapped around those that
+//     were needed: 10 MiB more or less, by the size of the pages in its cache. So there is a figure
+//     without files. That of a connection is the growth with 4,500 behind 500 others, which have
+//     made the router need as much as any number needs. Buffers in the kernel, which is where pasta
+//     keeps a connection, do not show.
 //   - Wakeups are the voluntary context switches of all threads of a fresh router.
 //   - With iperf3 -u the share that was lost can exceed 1 when a warm-up is left out. This is why
 //     the load is our own.

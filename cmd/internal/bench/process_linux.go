@@ -83,25 +83,29 @@ func (p *process) cpu() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// rss returns the resident memory of the program in bytes. Pages that its processes share count
-// once.
-func (p *process) rss() (int, error) {
-	own, shared := 0, 0
+// memory is the proportional set size of a program in bytes: of a page that several processes have,
+// each counts its part.
+type memory struct {
+	all int
+	own int // without pages of files, which the kernel keeps in its cache anyway
+}
+
+// memory returns that of all processes of the program.
+func (p *process) memory() (sum memory, err error) {
 	for _, pid := range p.all() {
 		path := fmt.Sprintf("/proc/%d/smaps_rollup", pid)
-		kb := make(map[string]int)
-		for _, name := range []string{"Rss", "Shared_Clean", "Shared_Dirty"} {
-			n, err := statusField(path, name)
-			if err != nil {
-				return 0, err
-			}
-			kb[name] = n
+		all, err := statusField(path, "Pss")
+		if err != nil {
+			return sum, err
 		}
-		sharedHere := kb["Shared_Clean"] + kb["Shared_Dirty"]
-		own += kb["Rss"] - sharedHere
-		shared = max(shared, sharedHere)
+		files, err := statusField(path, "Pss_File")
+		if err != nil {
+			return sum, err
+		}
+		sum.all += all << 10
+		sum.own += (all - files) << 10
 	}
-	return (own + shared) << 10, nil
+	return sum, nil
 }
 
 // wakeups returns how often threads of the program have slept until now.

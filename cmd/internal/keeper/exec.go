@@ -159,7 +159,7 @@ func (k *keeper) carry(
 			stop(err)
 		}
 	}()
-	go memory.ReturnStart(routing)
+	go memory.ReturnAll(routing)
 	go k.tellFiles(routing)
 	status, err = session.Run()
 	k.deliver(routing, session, drain)

@@ -132,7 +132,7 @@ func (s *Service) keep(ctx context.Context, router *child, notices *host.NoticeB
 	var last *message.Ended
 	var routed error
 	g, running := errgroup.WithContext(ctx)
-	g.Go(func() error { memory.ReturnStart(running); return nil })
+	g.Go(func() error { memory.ReturnAll(running); return nil })
 	g.Go(func() error { return notices.Watch(running, k.host, func() { put(k.past, struct{}{}) }) })
 	g.Go(func() error { s.Notify.Run(running, k.alive); return nil })
 	g.Go(func() error { k.serveReloads(running, &s.Reloads); return nil })

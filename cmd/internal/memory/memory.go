@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Return gives back memory that a router has needed for a while, such as that of its start, or of
-// many connections that have opened or closed, until ctx ends.
+// Return gives back memory that a process has needed for a while, such as that of its start, or of
+// many connections that have opened or closed, until ctx ends. The pages of a nil Program stay.
 func Return(ctx context.Context, p *Program) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -36,18 +36,11 @@ func Return(ctx context.Context, p *Program) {
 	}
 }
 
-// ReturnStart gives back the memory of the start, once it is over, for a keeper, which needs little
-// more.
-func ReturnStart(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(time.Second):
-		debug.FreeOSMemory()
-		if p, err := OpenProgram(); err == nil { // else it keeps the pages
-			_ = p.Unmap()
-			p.Close()
-		}
-	}
+// ReturnAll is Return for a process that may open files: its program's pages go, too.
+func ReturnAll(ctx context.Context) {
+	p, _ := OpenProgram() // without it the pages stay
+	defer p.Close()
+	Return(ctx, p)
 }
 
 // collectedEachSecond is the live memory in bytes for whose collection the next one is put off by a
