@@ -270,7 +270,7 @@ func owners() map[string][]string {
 		"github.com/gopacket/gopacket": {}, // tests compare with it
 		"github.com/klauspost/compress": {
 			"cmd/internal/fleet/jetstream", "cmd/internal/fleet/otlp",
-			"cmd/internal/fleet/victorialogs", "tap/capture",
+			"cmd/internal/fleet/victorialogs", "cmd/internal/logfile", "tap/capture",
 		},
 		"github.com/mdlayher/netlink":  {"tun/nft"},
 		"github.com/nats-io":           {"cmd/internal/fleet/jetstream"},

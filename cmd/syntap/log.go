@@ -32,10 +32,10 @@ A connection must match all flags, and one of several values of a flag. --filter
 in one line, such as 'dst:10.0.0.0/8 !refused port:5432,8000-8999 name:*.example.com bytes:>1MB';
 a word is an outcome, a protocol, an address, or any text.
 
-FILE may be rotated or compressed, and may come from elsewhere: any JSON record is read; "-" is
-standard input. A line that is not a record is reported, with exit status 1. A record that is in
-several files counts once, and the files beside a log (NAME.head) are skipped. The default FILE is
-the JSON log of the config, with all its rotated files.
+FILE may be rotated or compressed (gzip, zstd), and may come from elsewhere: any JSON record is
+read; "-" is standard input. A line that is not a record is reported, with exit status 1. A record
+that is in several files counts once, and the files beside a log (NAME.head) are skipped. The
+default FILE is the JSON log of the config, with all its rotated files.
 
 With --fleet, search the logs of all routers, in the first store of the config that answers, or in
 that of --store. The records of one router come in their order, those of several by time. Each

@@ -160,7 +160,7 @@ func (v *verifier) read(name string, r io.Reader) {
 			for err == bufio.ErrBufferFull {
 				_, err = lines.ReadSlice('\n')
 			}
-		case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF):
+		case err == io.EOF, errors.Is(err, logfile.ErrCutShort):
 			v.broken("%s: cut short after seq %d", name, v.Last)
 			return
 		default: // damaged compression, or the disk

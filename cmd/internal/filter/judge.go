@@ -235,9 +235,9 @@ func parseSize(s string) (int64, error) {
 }
 
 func parseDuration(s string) (int64, error) {
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, hint.Usage(fmt.Errorf("%q is no duration", s), "write it like 50ms, 1.5s or 2h")
+	days, rest, ok := duration(s)
+	if !ok || days > math.MaxInt64/int(2*day) || rest > math.MaxInt64/2 || strings.HasPrefix(s, "-") {
+		return 0, hint.Usage(fmt.Errorf("%q is no duration", s), "write it like 50ms, 1.5s, 2h or 2d")
 	}
-	return int64(d), nil
+	return int64(time.Duration(days)*day + rest), nil
 }

@@ -106,22 +106,29 @@ func dayTime(s string, now time.Time) (time.Time, bool) {
 		at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), now.Location()), true
 }
 
-var agoPattern = regexp.MustCompile(`^-?(?:(\d{1,6})w)?(?:(\d{1,6})d)?(.*)$`)
+var durationPattern = regexp.MustCompile(`^-?(?:(\d{1,6})w)?(?:(\d{1,6})d)?(.*)$`)
+
+const day = 24 * time.Hour
 
 // ago reads a duration before now. A day goes back to the same time of day.
 func ago(s string, now time.Time) (time.Time, bool) {
-	match := agoPattern.FindStringSubmatch(s)
+	days, rest, ok := duration(s)
+	return now.AddDate(0, 0, -days).Add(-rest), ok
+}
+
+// duration reads weeks and days, and what time.ParseDuration does.
+func duration(s string) (days int, rest time.Duration, ok bool) {
+	match := durationPattern.FindStringSubmatch(s)
 	if match == nil || s == "" || s == "-" {
-		return time.Time{}, false
+		return 0, 0, false
 	}
 	weeks, _ := strconv.Atoi("0" + match[1])
-	days, _ := strconv.Atoi("0" + match[2])
-	var rest time.Duration
+	days, _ = strconv.Atoi("0" + match[2])
 	if match[3] != "" {
 		var err error
 		if rest, err = time.ParseDuration(match[3]); err != nil || rest < 0 {
-			return time.Time{}, false
+			return 0, 0, false
 		}
 	}
-	return now.AddDate(0, 0, -7*weeks-days).Add(-rest), true
+	return 7*weeks + days, rest, true
 }

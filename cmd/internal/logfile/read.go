@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
+
 	"syntap/cmd/internal/hint"
 )
 
@@ -27,11 +29,13 @@ func IsStream(path string) bool {
 	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
 }
 
-// OpenRead opens a log to read it, decompressed. A file that has been compressed since it was
-// listed is found.
+// OpenRead opens a log to read it, decompressed if it begins as gzip or zstd do. A file that has
+// been compressed since it was listed is found.
 func OpenRead(path string) (io.ReadCloser, error) {
 	if path == Stdin {
-		return openStdin()
+		in := bufio.NewReader(os.Stdin)
+		magic, _ := in.Peek(magicLength) // errors come when it is read
+		return decompress("standard input", io.NopCloser(in), magic)
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(path, gzipSuffix) {
@@ -45,33 +49,79 @@ func OpenRead(path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !strings.HasSuffix(path, gzipSuffix) {
-		return f, nil
-	}
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		f.Close()
-		return nil, &fs.PathError{Op: "decompress", Path: path, Err: err}
-	}
-	return &compressed{Reader: z, file: f}, nil
+	magic := make([]byte, magicLength)
+	n, _ := f.ReadAt(magic, 0) // nothing of a pipe
+	return decompress(path, f, magic[:n])
 }
 
-// openStdin returns standard input, decompressed if it begins as gzip does (RFC 1952 §2.3.1).
-func openStdin() (io.ReadCloser, error) {
-	in := bufio.NewReader(os.Stdin)
-	if magic, _ := in.Peek(2); string(magic) != "\x1f\x8b" {
-		return io.NopCloser(in), nil
+// magicLength is how many bytes tell how a file is compressed.
+const magicLength = 6
+
+// decompress returns the content of f, which begins with magic. It closes f where it fails.
+func decompress(name string, f io.ReadCloser, magic []byte) (io.ReadCloser, error) {
+	begins := func(with string) bool { return strings.HasPrefix(string(magic), with) }
+	var plain io.Reader
+	var err error
+	program := ""
+	switch {
+	case begins("\x1f\x8b"): // RFC 1952 §2.3.1
+		plain, err = gzip.NewReader(f)
+	case begins("\x28\xb5\x2f\xfd"): // RFC 8878 §3.1.1
+		const window = 128 << 20 // bytes of memory: "zstd --long=27"
+		plain, err = zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+	case begins("\xfd7zXZ\x00"):
+		program = "xz"
+	case begins("BZh"):
+		program = "bzip2"
+	case begins("\x04\x22\x4d\x18"):
+		program = "lz4"
+	default:
+		return f, nil
 	}
-	return gzip.NewReader(in)
+	if program != "" {
+		err = hint.Fail(fmt.Errorf("%s: compressed with %s", name, program),
+			fmt.Sprintf(`"%s -dc FILE | syntap log -" reads it`, program))
+	} else if err != nil {
+		err = &fs.PathError{Op: "decompress", Path: name, Err: cutShort(err)}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &compressed{name: name, plain: plain, file: f}, nil
 }
 
 // compressed is a decompressed file.
 type compressed struct {
-	*gzip.Reader
-	file *os.File
+	name  string
+	plain io.Reader
+	file  io.Closer
 }
 
-func (c *compressed) Close() error { return errors.Join(c.Reader.Close(), c.file.Close()) }
+func (c *compressed) Read(b []byte) (int, error) {
+	n, err := c.plain.Read(b)
+	if err != nil && err != io.EOF {
+		err = &fs.PathError{Op: "decompress", Path: c.name, Err: cutShort(err)}
+	}
+	return n, err
+}
+
+func (c *compressed) Close() error {
+	if z, ok := c.plain.(*zstd.Decoder); ok {
+		z.Close()
+	}
+	return c.file.Close()
+}
+
+// ErrCutShort is the end of a compressed file before its content's.
+var ErrCutShort = errors.New("the file is cut short")
+
+func cutShort(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
+		return ErrCutShort
+	}
+	return err
+}
 
 // maxTail is the longest last line that Tail looks for, in bytes.
 const maxTail = 16 << 20

@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/filter"
@@ -48,6 +51,16 @@ func TestForeign(t *testing.T) {
 		return fmt.Sprint(out.String(), err)
 	}
 	const all = "      30  established\n      10  refused\n"
+	var zipped, other bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, _ = z.Write(whole) // to memory
+	_ = z.Close()
+	zs, err := zstd.NewWriter(&other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = zs.Write(whole)
+	_ = zs.Close()
 	text := write(t, config.Sink{Format: config.Modern, Path: filepath.Join(dir, "text")}, attempts(2))
 	for _, tt := range []struct {
 		name  string
@@ -61,6 +74,11 @@ func TestForeign(t *testing.T) {
 		{"twice", []string{ours, ours}, all + "<nil>"},
 		{"as it is, with spaces, over several lines", []string{ours, file("s", spaced.String()), file("p", pretty.String())}, all + "<nil>"},
 		{"overlapping", []string{file("1", first), file("2", second)}, all + "<nil>"},
+		{"gzip under another name", []string{file("log.1", zipped.String())}, all + "<nil>"},
+		{"gzip cut short", []string{file("gzip", zipped.String()[:zipped.Len()-20])}, "read " + dir + "/gzip: the file is cut short"},
+		{"zstd", []string{file("log.zst", other.String())}, all + "<nil>"},
+		{"zstd cut short", []string{file("zstd", other.String()[:other.Len()-20])}, "read " + dir + "/zstd: the file is cut short"},
+		{"xz", []string{file("log.xz", "\xfd7zXZ\x00\x00\x04")}, dir + "/log.xz: compressed with xz"},
 		{"another line", []string{file("other", lines[0]+"\nroot:x:0:0\n"+lines[1])}, "       2  established\n" + dir + "/other:3: not a record"},
 		{"a line longer than any record", []string{file("long", lines[0]+strings.Repeat("x", 3<<20)+"\n"+lines[1])}, "       2  established\n" + dir + "/long:2: not a record"},
 		{"the same without an end", []string{file("longer", lines[0]+strings.Repeat("x", 3<<20))}, "       1  established\n" + dir + "/longer:2: not a record"},

@@ -31,7 +31,7 @@ func readAll(files []string, blocks memory, next func(lineRun) bool) error {
 		}
 		more, err := readBlocks(file, r, blocks, next)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("read %s: %w", file, logfile.Cause(err)))
+			errs = append(errs, fmt.Errorf("read %s: %w", nameOf(file), logfile.Cause(err)))
 		}
 		if err := r.Close(); err != nil {
 			errs = append(errs, err)
@@ -68,7 +68,7 @@ func readBlocks(file string, r io.Reader, blocks memory, next func(lineRun) bool
 			b, end = append(b[:1], '\n'), 2
 		}
 		rest = b[end:]
-		atEnd := err == io.EOF || err == io.ErrUnexpectedEOF && read > 0 // of ReadFull, not of gzip
+		atEnd := err == io.EOF || err == io.ErrUnexpectedEOF && read > 0 // of ReadFull
 		if atEnd && len(rest) > 0 && len(b) < cap(b) && !begins(rest) {
 			b, end = append(b, '\n'), len(b)+1
 		}

@@ -69,7 +69,7 @@ func tail(path string) ([][]byte, error) {
 		if extra := len(b) - 2*maxTail; extra > 0 { // of a compressed file
 			b, cut = append([]byte(nil), b[len(b)-maxTail:]...), true
 		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if err == io.EOF || err == io.ErrUnexpectedEOF || errors.Is(err, logfile.ErrCutShort) {
 			break
 		}
 		if err != nil {
