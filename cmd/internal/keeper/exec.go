@@ -181,7 +181,10 @@ func (k *keeper) route(ctx context.Context) error {
 	}
 	k.page.start(ctx)
 	defer k.page.end()
-	_, err := k.follow(ctx, c)
+	last, err := k.follow(ctx, c)
+	if last != nil && last.Untold > 0 {
+		k.log.WithField("attempts", last.Untold).Warn("the list of denials and the learned policy lack attempts")
+	}
 	if err == nil && ctx.Err() == nil {
 		err = errors.New("the router has ended unasked")
 	}

@@ -96,4 +96,5 @@ type Reloaded struct {
 type Ended struct {
 	Error, Hint                  string
 	Outbound, Inbound, Malformed uint64
+	Untold                       uint64 // attempts and responses that found no room
 }

@@ -106,6 +106,7 @@ func (r *Process) Run(ctx context.Context) error {
 	stats := dev.Stats()
 	last := message.Ended{
 		Outbound: stats.OutboundFrames.Load(), Inbound: stats.InboundFrames.Load(), Malformed: stats.Malformed.Load(),
+		Untold: r.untold.Load(),
 	}
 	if err != nil {
 		last.Error, last.Hint = err.Error(), hint.Of(err)
