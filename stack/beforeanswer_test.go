@@ -14,7 +14,7 @@ import (
 	"syntap/tun/tuntest"
 )
 
-// A client learns how its dial ended when the app lets it, and not before.
+// A client learns how its dial ended when the caller lets it, and not before.
 func TestBeforeAnswer(t *testing.T) {
 	closed := refusingPort(t, "tcp4")
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _ = c.Close() })

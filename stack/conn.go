@@ -63,7 +63,7 @@ type conn struct {
 	handshake *handshake // nil once established
 	next      *nextSYN   // nil = none
 	unhold    func()     // releases the name that the server's address stands for; nil = none
-	opening   any        // of the app, once recorded
+	opening   any        // of the caller, once recorded
 	fd        int        // host socket, -1 = none; constant from established to closing
 	upstream  connKey    // its addresses
 	mss       packet.MSS // set on it, 0 = the kernel's

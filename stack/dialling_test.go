@@ -92,7 +92,7 @@ func TestSameSYNAgain(t *testing.T) {
 	}
 }
 
-// The app learns of destinations that policy forbids.
+// The caller learns of destinations that policy forbids.
 func TestDeniedIsReported(t *testing.T) {
 	denied := make(chan netip.Addr, 1)
 	router := startRouter(t, Options{

@@ -124,8 +124,8 @@
 // The dial decides the answer to a SYN (answer.go): SYN-ACK after the far side's SYN-ACK, RST after
 // its RST, ICMP unreachable or prohibited if a router or our policy says so. There is no answer if
 // the far side gives none, or if this host fails, for instance for lack of descriptors. In that
-// case the client's next SYN dials again (dialling.go). The app may delay an answer while it
-// searches for the connection's owner (Options.BeforeAnswer).
+// case the client's next SYN dials again (dialling.go). The caller may delay an answer while
+// it searches for the connection's owner (Options.BeforeAnswer).
 //
 // A server's address may stand for a name (package virtual). Then the router tries each real
 // address that policy allows until one accepts, the next one after 250 ms or when one has failed

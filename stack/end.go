@@ -50,7 +50,7 @@ const (
 	leavePlace                       // give the place among the half-open handshakes back
 	dropSocket                       // close the host socket: a far side that has accepted gets RST
 	count                            // as a connection without a record
-	report                           // tell the app how the dial ended
+	report                           // tell the caller how the dial ended
 	answerSYN                        // tell the client: RST, or ICMP
 	shutServer                       // FIN to the far side
 	shutClient                       // FIN to the client
@@ -61,7 +61,7 @@ const (
 	closeBoth                        // close the host socket and netstack's endpoint
 	abortClient                      // have netstack close its endpoint at once, with RST
 	awaitRecord                      // wait for the record of a handshake that is over
-	reportClosed                     // tell the app how the connection ended
+	reportClosed                     // tell the caller how the connection ended
 	forget                           // remove everything, and begin the client's next handshake if its SYN waits
 )
 
@@ -307,7 +307,7 @@ func (c *conn) endIfClosed() {
 	}
 }
 
-// reportClosed reports a finished connection to the app.
+// reportClosed reports a finished connection to the caller.
 func (c *conn) reportClosed() {
 	if c.stack.o.FlowDone == nil {
 		return

@@ -78,7 +78,7 @@ func phaseName(p phase) string {
 	return [phases]string{"syn sent", "syn received", "acknowledged", "established", "closing", "lost", "closed"}[p]
 }
 
-// endingTest is one connection, with all that its ends and the app see.
+// endingTest is one connection, with all that its ends and the caller see.
 type endingTest struct {
 	router *testRouter
 	client *handClient
@@ -196,7 +196,7 @@ func (e *endingTest) goesOn(t *testing.T, in phase) {
 	}
 }
 
-// ends checks that the ends and the app see of a cause what the table says.
+// ends checks that the ends and the caller see of a cause what the table says.
 func (e *endingTest) ends(t *testing.T, in phase, why cause) {
 	t.Helper()
 	do := endings[in][why]

@@ -75,7 +75,7 @@ func TestNextSYNWhileDialling(t *testing.T) {
 	answers := make(chan func(), 10)
 	router := startRouter(t, Options{BeforeAnswer: func(k tunflow.Key, answer func()) {
 		if k.ISN == 1000 {
-			return // as long as the app does not know whose connection it is
+			return // as long as the caller does not know whose connection it is
 		}
 		answers <- answer
 	}}, dial.Policy{})

@@ -174,7 +174,7 @@ func (r *Resolver) askFamily(f virtual.Family, name dnsmessage.Name, typ dnsmess
 
 // negativeTTL returns how long it holds that a message has no answer (RFC 2308 §5).
 func negativeTTL(m *dnsmessage.Message) time.Duration {
-	for _, a := range authorities(m, dnsmessage.TypeSOA) {
+	for _, a := range authorities(m) {
 		if soa, ok := a.Body.(*dnsmessage.SOAResource); ok {
 			return time.Duration(min(a.Header.TTL, soa.MinTTL)) * time.Second
 		}
@@ -203,7 +203,7 @@ func (r *Resolver) assign(name string, own, other *answer) *result {
 	if m == nil {
 		m = other.message
 	}
-	found.none = response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
+	found.none = response{rcode: m.RCode, authorities: authorities(m)}
 	if len(other.real) > 0 {
 		found.none.rcode = dnsmessage.RCodeSuccess
 	}

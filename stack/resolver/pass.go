@@ -46,10 +46,10 @@ func addressesIn(m *dnsmessage.Message) (all []netip.Addr, ttl time.Duration) {
 	return all, ttl
 }
 
-// authorities returns the records of a type in the authority section.
-func authorities(m *dnsmessage.Message, typ dnsmessage.Type) (all []dnsmessage.Resource) {
+// authorities returns the SOA records in the authority section.
+func authorities(m *dnsmessage.Message) (all []dnsmessage.Resource) {
 	for _, a := range m.Authorities {
-		if a.Header.Type == typ {
+		if a.Header.Type == dnsmessage.TypeSOA {
 			all = append(all, a)
 		}
 	}
@@ -67,7 +67,7 @@ func (r *Resolver) pass(ctx context.Context, q *query) *response {
 	if err != nil {
 		return failure(err)
 	}
-	reply := &response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
+	reply := &response{rcode: m.RCode, authorities: authorities(m)}
 	for _, a := range m.Answers {
 		if a.Header.Type == typ || a.Header.Type == dnsmessage.TypeCNAME {
 			a.Header.TTL = min(a.Header.TTL, uint32(maxTTL/time.Second))
@@ -96,7 +96,7 @@ func (r *Resolver) services(ctx context.Context, q *query) *response {
 	if err != nil {
 		return failure(err)
 	}
-	reply := &response{rcode: m.RCode, authorities: authorities(m, dnsmessage.TypeSOA)}
+	reply := &response{rcode: m.RCode, authorities: authorities(m)}
 	var found [2]netip.Addr // by family
 	for i := range m.Answers {
 		a := &m.Answers[i]

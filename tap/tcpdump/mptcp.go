@@ -229,7 +229,4 @@ func (l *line) mpPrio(v []byte) bool {
 	return true
 }
 
-func (l *line) dec64(v uint64) *line {
-	l.b = strconv.AppendUint(l.b, v, 10)
-	return l
-}
+func (l *line) dec64(v uint64) { l.b = strconv.AppendUint(l.b, v, 10) }

@@ -18,7 +18,7 @@ type Datagram struct {
 	Decision       *Decision      // of policy; nil where none was asked
 	DNS            *DNS           // of a query; nil elsewhere
 	QUIC           *QUIC          // of an Initial packet; nil elsewhere
-	Opening        any            // of the app: what the record of the end needs of this one's
+	Opening        any            // of the router, for the record of the end
 }
 
 // Outcome is the fate of a flow without a handshake.

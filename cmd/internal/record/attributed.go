@@ -39,7 +39,7 @@ type Opening struct {
 	// its name, and it could give any other name to any address.
 	Untrusted bool
 
-	Sender any // of the app, of UDP: the client's socket, to know it again; nil if unknown
+	Sender any // of the router, of UDP: the client's socket, to know it again; nil if unknown
 
 	mu      sync.Mutex // guards numbers
 	numbers []place

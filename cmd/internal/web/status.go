@@ -43,7 +43,7 @@ type Counters struct {
 	Unsolicited   uint64            `json:"unsolicited"`    // datagrams to clients from where they had not sent
 	Findings      []record.Finding  `json:"findings"`       // now, those that have not expired
 	Found         []Found           `json:"found"`          // findings since the start
-	Sent          *Sent             `json:"sent,omitempty"` // compared with records; absent where one process does all
+	Sent          *Sent             `json:"sent,omitempty"` // compared with records; absent in exec
 	Owners        *Owners           `json:"owners,omitempty"`
 	Names         *Names            `json:"names,omitempty"`
 	Fleet         []fleet.Stats     `json:"fleet,omitempty"` // by store; absent where the log is sent to none
