@@ -42,7 +42,7 @@ type keeper struct {
 	page      *page // nil = none
 	sent      counting
 	sockets   atomic.Pointer[sockets.Server] // the present router's
-	finder    *owner.Finder                  // of owners; nil = routers look themselves
+	finder    *owner.Finder                  // of owners; nil = records name none
 	resolvers *owner.Resolvers               // of this host
 
 	command *command // nil in run
@@ -118,7 +118,7 @@ func (k *keeper) hand(c *child) error {
 }
 
 // openNetwork opens the host's network for a router of run: in a user namespace of its own that
-// would take all users for one. nil where the router is to open it, or that of exec has its
+// would take all users for one. nil where no owners are looked for, or that of exec has its
 // command's.
 func (k *keeper) openNetwork() *owner.Network {
 	if k.command != nil || k.finder == nil {
@@ -258,7 +258,7 @@ func (k *keeper) tellPast(ctx context.Context) {
 }
 
 // lookForOwners opens all by which the keeper looks for owners of connections, and for resolvers.
-// Where it fails, routers try to look themselves.
+// Where it fails, records name no owners.
 func (k *keeper) lookForOwners() {
 	finder, err := owner.NewFinder(nil)
 	if err == nil {

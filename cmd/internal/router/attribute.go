@@ -25,8 +25,7 @@ import (
 // or after searchAfter. A search takes 2 ms, longer on a busy machine. The client's answer and the
 // record wait for it: a client that has its answer may close its socket, or end.
 type attribution struct {
-	finder finder
-	remote *owner.Remote                // the finder, if it is one whose searches the writer of the log makes
+	finder *owner.Remote
 	local  func(netip.Addr) bool        // whose processes are to be found
 	next   func(*record.Attributed)     // takes records that are complete
 	demand atomic.Uint32                // a demand
@@ -41,19 +40,6 @@ type attribution struct {
 	pending         []*attributed               // attempts whose search has not begun
 	overdue         *time.Timer                 // begins it
 	searches        sync.WaitGroup              // calls that go on
-}
-
-// finder is an owner.Finder, or an owner.Remote, for which another process searches.
-type finder interface {
-	Socket(p flow.Proto, client, server netip.AddrPort) (owner.Socket, bool)
-	IsStill(s owner.Socket, p flow.Proto, client, server netip.AddrPort) bool
-	LeaveOut(own func(inode uint32) bool)
-	Search(queries []owner.Query)
-	Closed(client netip.AddrPort)
-	Owner(s owner.Socket, p owner.Process) record.Owner
-	Lacks() []string
-	Stats() owner.Stats
-	Close() error
 }
 
 // demand says which owners are asked for.
@@ -85,7 +71,7 @@ const maxAttempts = 8192
 // newAttribution returns one that asks a finder, which it takes over, and passes records on to
 // next. Close ends it.
 func newAttribution(
-	finder finder, local func(netip.Addr) bool, next func(*record.Attributed),
+	finder *owner.Remote, local func(netip.Addr) bool, next func(*record.Attributed),
 ) *attribution {
 	a := &attribution{
 		finder: finder, local: local, next: next,
@@ -328,30 +314,14 @@ func (r *router) attribute(next func(*record.Attributed)) (*attribution, func() 
 	if !r.Owners || asked == noOwners && r.Reload == nil {
 		return nil, func() *web.Owners { return nil }
 	}
-	finder, err := r.finder()
+	finder, err := r.searches.begin(r.Network)
 	if err != nil {
 		r.Logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }
 	}
 	a := newAttribution(finder, r.local(), next)
-	a.askWriter(r.Log)
 	a.ask(asked, r.Logger)
 	return a, a.status
-}
-
-// finder returns the finder of the owners of clients.
-func (r *router) finder() (finder, error) {
-	n, err := r.Network, error(nil)
-	if n == nil {
-		n, err = owner.OpenNetwork(r.Config.TUN.Name)
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case r.searches != nil:
-		return r.searches.begin(n)
-	}
-	return owner.NewFinder(n)
 }
 
 // announce says which owners records will not name.

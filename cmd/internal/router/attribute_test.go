@@ -5,6 +5,7 @@ package router
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,17 +78,42 @@ func unanswered(t *testing.T) func(from [4]byte) (client, server netip.AddrPort)
 	return connect
 }
 
+// newFinder returns a finder whose searches another one makes.
+func newFinder(t *testing.T) *owner.Remote {
+	t.Helper()
+	searching, err := owner.NewFinder(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = searching.Close() })
+	var finder *owner.Remote
+	ask := func(questions []byte) bool {
+		questions = slices.Clone(questions)
+		go func() { // finder holds a lock while it asks
+			take := func(answer []byte) {
+				if err := finder.Take(answer); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := searching.Serve(questions, take); err != nil {
+				t.Error(err)
+			}
+		}()
+		return true
+	}
+	if finder, err = owner.NewRemote(nil, ask, nil); err != nil {
+		t.Fatal(err)
+	}
+	return finder
+}
+
 // A record names the process that was looked for when its SYN passed, or at the latest before its
 // client is answered. Others name none, and do not wait. The test is not parallel: a child of this
 // process, until it executes its program, holds this process's sockets too.
 func TestAttribution(t *testing.T) {
 	records := make(chan *record.Attributed, 1)
 	machine := netip.MustParseAddr("127.0.0.1")
-	finder, err := owner.NewFinder(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := newAttribution(finder, func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })
+	a := newAttribution(newFinder(t), func(addr netip.Addr) bool { return addr == machine }, func(r *record.Attributed) { records <- r })
 	a.ask(programs, logrus.New())
 	connect := unanswered(t)
 	client, server := connect(machine.As4())

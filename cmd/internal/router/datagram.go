@@ -5,7 +5,6 @@ package router
 import (
 	"sync/atomic"
 
-	"syntap/cmd/internal/audit/remote"
 	"syntap/cmd/internal/owner"
 	"syntap/cmd/internal/record"
 	"syntap/tun/flow"
@@ -73,10 +72,10 @@ func (a *attribution) datagram(
 		done(o, nil)
 		return
 	}
-	if asked == written && a.remote != nil && !d.Denied {
+	if asked == written && !d.Denied {
 		o := &record.Owner{UID: socket.UID}
 		user(o)
-		done(o, a.remote.Question(socket))
+		done(o, a.finder.Question(socket))
 		return
 	}
 	user(a.ownerOf(socket, owner.Process{}))
@@ -96,14 +95,6 @@ func (a *attribution) datagram(
 	q := []owner.Query{{Socket: socket, Done: func(p owner.Process, _ owner.Reason) { finish(p) }}}
 	if a.finder.Search(q); !q[0].Searching {
 		finish(q[0].Process)
-	}
-}
-
-// askWriter has the writer of a log search for the owners of datagrams, where it can.
-func (a *attribution) askWriter(log *remote.Log) {
-	if finder, ok := a.finder.(*owner.Remote); ok {
-		log.OnSearched(func(result uint8) { finder.Answered(owner.Result(result)) })
-		a.remote = finder
 	}
 }
 

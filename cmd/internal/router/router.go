@@ -51,7 +51,7 @@ type router struct {
 	QueueDrops func() uint64  // packets that the kernel dropped before the link could be read; nil = not known
 	PastDrops  func() uint64  // packets that were refused on their way past the TUN; nil = not known
 	Owners     bool           // name the programs that local clients are in records
-	Network    *owner.Network // in which they are, which Route may close; nil = that of this process
+	Network    *owner.Network // in which they are, which Route may close; nil = not known
 	Forwards   bool           // clients may be behind other links of this host, which it forwards to
 
 	// Started gets Stack.Drain when the stack is ready; nil = it is not needed.
@@ -93,7 +93,7 @@ type router struct {
 	sent      func() *message.SentState               // the comparison of connections with records; returns nil where there is none
 	announce  func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
 	sockets   *sockets.Pool                           // of the keeper; nil = there is none
-	searches  *searches                               // of the keeper for owners; nil = this process searches itself
+	searches  *searches                               // of the keeper for owners; nil = it makes none
 	resolvers func(uid uint32) bool                   // tells whether a user resolves names for programs of this host; nil = none does
 }
 
