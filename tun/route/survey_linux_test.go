@@ -21,7 +21,7 @@ func TestNotices(t *testing.T) {
 		forward    = "{ type filter hook forward priority 0; policy drop; }"
 	)
 	const otherMark = "set route.mark to 0x53590000"
-	detour := []string{"every destination goes past the TUN", "route.priority to 5262 "}
+	detour := []string{"its traffic to every destination goes past the TUN", "route.priority to 5262 "}
 	tests := []struct {
 		name, setUp string
 		change      func(*route.Config)
@@ -34,6 +34,10 @@ func TestNotices(t *testing.T) {
 				"ip route add default dev wan0 table 51820", nil, nil,
 		},
 		{"before ours", beforeOurs + toVPN, nil, detour},
+		{
+			"before ours, two default routes", beforeOurs + toVPN +
+				"; ip route add default dev lan0 metric 9 table 52", nil, detour,
+		},
 		{
 			"before ours, IPv4 only", beforeOurs + toVPN,
 			func(c *route.Config) { c.Include = prefixes("0.0.0.0/0") }, detour,

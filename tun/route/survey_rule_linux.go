@@ -211,7 +211,9 @@ func (s *surveyor) detours(r netlink.Rule) bool {
 		if !ofTable || !finds(r, route) || !s.included(route.Dst, r.Family) {
 			continue
 		}
-		takes = append(takes, destinationText(route.Dst))
+		if text := destinationText(route.Dst); !slices.Contains(takes, text) {
+			takes = append(takes, text)
+		}
 		for _, name := range s.interfaces(route) {
 			s.detour(name)
 		}

@@ -40,7 +40,10 @@ func ReadKey(file string) ([]byte, error) {
 	key, err := readKey(file)
 	if err != nil {
 		err = fmt.Errorf("read key %s: %w", file, logfile.Cause(err))
-		return nil, hint.Fail(err, "make one with: (umask 077; openssl rand -hex 32 > FILE)")
+		if hint.Of(err) == "" {
+			err = hint.Fail(err, "make one with: (umask 077; openssl rand -hex 32 > FILE)")
+		}
+		return nil, err
 	}
 	return key, nil
 }
@@ -62,7 +65,7 @@ func readKey(file string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Mode().Perm()&0o007 != 0 {
-		return nil, errors.New("it is open to every user")
+		return nil, hint.Fail(errors.New("it is open to every user"), "chmod o= "+file)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxKey+1))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 
@@ -76,6 +77,14 @@ func Notices(c *config.Config, stateDir string) ([]route.Notice, error) {
 				"published ports do not answer", missing),
 			Hint: "modprobe -a nf_tables nft_ct nft_socket nft_fib_inet nf_conntrack",
 		})
+	}
+	if name := c.Egress.Interface; name != "" {
+		if _, err := net.InterfaceByName(name); err != nil {
+			notices = append(notices, route.Notice{
+				Text: fmt.Sprintf("egress.interface: there is no interface %s: what enters the TUN goes nowhere", name),
+				Hint: "name one that \"ip link\" lists, or bring it up",
+			})
+		}
 	}
 	return notices, err
 }

@@ -155,6 +155,16 @@ func (m *model) layout(f func(c *column, width int)) {
 	}
 }
 
+// noteWidth returns the width of notes, 0 without room for them.
+func (m *model) noteWidth() (note int) {
+	m.layout(func(c *column, width int) {
+		if c.title == "NOTE" {
+			note = width
+		}
+	})
+	return note
+}
+
 // cells lays out a line of the list.
 func (m *model) cells(text func(c *column) string) string {
 	var cells []string
@@ -224,8 +234,12 @@ func (m *model) line(i int) string {
 	}
 	r := m.matching[i]
 	line := m.cells(func(c *column) string {
-		if q := r.question(); q != "" && c.title == "SERVER" && m.width < noteFrom {
-			return q // no column of notes shows it
+		q := r.question()
+		switch isLong := lipgloss.Width(q) > m.noteWidth(); {
+		case isLong && c.title == "SERVER":
+			return q
+		case isLong && c.title == "NOTE":
+			return strings.TrimPrefix(strings.TrimPrefix(r.note(), q), ", ")
 		}
 		return c.of(r)
 	})

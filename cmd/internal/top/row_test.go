@@ -55,7 +55,7 @@ func TestList(t *testing.T) {
 		150: {
 			at(4) + " open        -                   192.0.2.1              198.51.100.9 icmp                    -        -        -        - open",
 			at(2) + " refused     -                   192.0.2.1:40003        198.51.100.3:80                      -        -        -        - ECONNREFUSED",
-			at(1) + " open        -                   192.0.2.1:40002        198.51.100.53:53/udp                 -        -        -        - A www.example.co",
+			at(1) + " open        -                   192.0.2.1:40002        A www.example.com                    -        -        -        - open",
 			at(0) + " established curl alice          192.0.2.1:40001        www.example.com:443            1.50 ms    700 B 4.77 MiB   3.00 s server rst",
 		},
 	} {

@@ -33,6 +33,9 @@ func Listen(address string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err),
 			"stop the program that has it, or set another http.listen")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err),
+			"set http.listen to an address of this host, such as 127.0.0.1:9153")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err), "mkdir -p "+filepath.Dir(addr))
 	case err != nil:

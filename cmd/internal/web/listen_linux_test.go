@@ -3,6 +3,7 @@ package web
 import (
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,14 @@ func TestListenInMissingDirectory(t *testing.T) {
 	_, err := Listen("unix:" + dir + "/http.sock")
 	if got := hint.Of(err); got != "mkdir -p "+dir {
 		t.Errorf("%v, hint %q, want one to make the directory", err, got)
+	}
+}
+
+func TestListenOnOtherAddress(t *testing.T) {
+	t.Parallel()
+	_, err := Listen("192.0.2.1:9153")
+	if got := hint.Of(err); !strings.Contains(got, "an address of this host") {
+		t.Errorf("%v, hint %q, want one for an address that no interface has", err, got)
 	}
 }
 
