@@ -311,9 +311,11 @@ func (c *child) kill() {
 }
 
 // isDone reports whether the process has ended.
-func (c *child) isDone() bool {
+func (c *child) isDone() bool { return isClosed(c.done) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-c.done:
+	case <-c:
 		return true
 	default:
 		return false

@@ -16,9 +16,8 @@ import (
 	"syntap/cmd/internal/limits"
 )
 
-// OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means
-// stdout. Rotated files of the log that f ships stay until the
-// stores have their records; nil ships none.
+// OpenLog opens the sinks of a handshake log, all of them or none; the path "-" means stdout.
+// Rotated files of the log that f ships stay until the stores have their records; nil ships none.
 func OpenLog(
 	c *config.Config, stdout io.Writer, logger logrus.FieldLogger, f *shipping.Fleet,
 ) (*audit.Log, error) {

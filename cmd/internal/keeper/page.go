@@ -227,15 +227,6 @@ func (p *page) ready() error {
 	return nil
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // routerPatience is how long a router may take for an answer, and its successor for its start.
 const routerPatience = 5 * time.Second
 

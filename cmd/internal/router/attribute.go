@@ -327,7 +327,7 @@ func (r *router) attribute(next func(*record.Attributed)) (*attribution, func() 
 // announce says which owners records will not name.
 func (a *attribution) announce(log logrus.FieldLogger) {
 	if lacks := a.finder.Lacks(); len(lacks) > 0 {
-		const hint = "give it to syntap: with systemd by attribute.conf of the examples, in a container by --cap-add"
+		const hint = "give it to syntap: with systemd by the drop-in share/doc/syntap/configs/attribute.conf, in a container by --cap-add"
 		log.WithFields(logrus.Fields{"lacks": lacks, "hint": hint}).
 			Info("records name users, but no processes of other users")
 	}

@@ -7,6 +7,7 @@ import (
 
 	"syntap/cmd/internal/audit"
 	"syntap/cmd/internal/fleet"
+	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
 	"syntap/stack"
@@ -91,8 +92,7 @@ func (r *router) counters(
 			c.LogLost[string(reason)] = n
 		}
 		all := []map[string]uint64{taps.Drops, stacks.Drops(), stacks.InboundDrops()}
-		if device, ok := link.(interface{ Stats() *tun.Stats }); ok {
-			d := device.Stats()
+		if d := statsOf(link); d != nil {
 			c.Outbound = web.Traffic{Frames: d.OutboundFrames.Load(), Bytes: d.OutboundBytes.Load()}
 			c.Inbound = web.Traffic{Frames: d.InboundFrames.Load(), Bytes: d.InboundBytes.Load()}
 			all = append(all, map[string]uint64{"malformed": d.Malformed.Load()})
@@ -112,15 +112,22 @@ func (r *router) counters(
 	}
 }
 
+// statsOf returns a link's counters as of now; nil where it does not count.
+func statsOf(link tun.Link) *tun.Stats {
+	if device, ok := link.(interface{ Stats() *tun.Stats }); ok {
+		return device.Stats()
+	}
+	return nil
+}
+
 // countFrames returns the function that gives the last record of a run its account of frames;
 // nil where the link does not count them.
 func countFrames(link tun.Link, t *tap.Tap) func() record.Frames {
-	device, ok := link.(interface{ Stats() *tun.Stats })
-	if !ok {
+	if statsOf(link) == nil {
 		return nil
 	}
 	return func() (f record.Frames) {
-		d, taps := device.Stats(), t.Stats()
+		d, taps := statsOf(link), t.Stats()
 		malformed := d.Malformed.Load()
 		f.Read = d.OutboundFrames.Load() + malformed
 		f.Accounted = taps.Passed + malformed
@@ -133,23 +140,31 @@ func countFrames(link tun.Link, t *tap.Tap) func() record.Frames {
 
 // foundByKeeper adds the findings of another process to those of this one.
 func (r *router) foundByKeeper(counts map[audit.Found]uint64) map[audit.Found]uint64 {
-	if r.sent == nil || r.sent() == nil {
+	s := r.sentState()
+	if s == nil {
 		return counts
 	}
-	s, all := r.sent(), make(map[audit.Found]uint64)
-	maps.Copy(all, counts)
+	all := maps.Clone(counts)
 	all[audit.Found{Kind: record.InvalidRecord}] = s.Invalid
 	all[audit.Found{Kind: record.Unrecorded}] = s.Unrecorded
 	return all
 }
 
-// compared returns the state of the comparison of connections with records; nil where there is
+// sentState returns the state of the comparison of connections with records; nil where there is
 // none.
-func (r *router) compared() *web.Sent {
-	if r.sent == nil || r.sent() == nil {
+func (r *router) sentState() *message.SentState {
+	if r.sent == nil {
 		return nil
 	}
-	s := r.sent()
+	return r.sent()
+}
+
+// compared returns the same for those who ask.
+func (r *router) compared() *web.Sent {
+	s := r.sentState()
+	if s == nil {
+		return nil
+	}
 	return &web.Sent{
 		Error: s.Why, Flows: s.Stats.Sent, Own: s.Stats.Own, Unrecorded: s.Stats.Unrecorded,
 		Unjudged: s.Stats.Unjudged, Missed: s.Stats.Missed, Closed: s.Closed,
