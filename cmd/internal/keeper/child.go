@@ -30,8 +30,9 @@ import (
 
 // child is a router as its keeper sees it.
 type child struct {
-	conn channel.Conn
-	cmd  *process
+	conn     channel.Conn
+	cmd      *process
+	patience time.Duration // with one that reads no orders, or does not end
 
 	opened, running chan struct{} // closed when it says so
 	pong            chan struct{}
@@ -65,7 +66,7 @@ func startChild(
 	}
 	defer memory.Close()
 	c := &child{
-		conn: ours, opened: make(chan struct{}), running: make(chan struct{}),
+		conn: ours, patience: patience, opened: make(chan struct{}), running: make(chan struct{}),
 		pong: make(chan struct{}, 1), reloaded: make(chan message.Reloaded, 1), drained: make(chan int, 1), done: make(chan struct{}),
 		writer: writer(end), written: make(chan error, 1),
 	}
@@ -248,7 +249,7 @@ func (c *child) listen() {
 			c.last = w.Ended
 		}
 	}
-	late := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
+	late := time.AfterFunc(c.patience, func() { _ = c.cmd.Process.Kill() })
 	c.state = c.cmd.Wait()
 	late.Stop()
 	if err := <-c.written; err != nil {
@@ -283,7 +284,7 @@ const patience = 30 * time.Second
 
 // send sends an order. A router that reads none for so long is killed; an error says that it ends.
 func (c *child) send(o message.Order, files ...*os.File) error {
-	err := c.conn.SendUntil(time.Now().Add(patience))
+	err := c.conn.SendUntil(time.Now().Add(c.patience))
 	if err == nil {
 		err = c.conn.Send(o, files...)
 	}

@@ -42,7 +42,7 @@ func liar(t *testing.T) (*child, channel.Conn) {
 	relayed := make(chan struct{})
 	close(relayed)
 	c := &child{
-		conn: ours, cmd: &process{exec.Command("sleep", "1000"), relayed}, opened: make(chan struct{}), running: make(chan struct{}),
+		conn: ours, cmd: &process{exec.Command("sleep", "1000"), relayed}, patience: time.Second, opened: make(chan struct{}), running: make(chan struct{}),
 		pong: make(chan struct{}, 1), reloaded: make(chan message.Reloaded, 1), done: make(chan struct{}),
 		written: make(chan error, 1),
 	}
@@ -130,7 +130,7 @@ func isEnded(t *testing.T, c *child) {
 	t.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(patience + tuntest.Patience):
+	case <-time.After(tuntest.Patience):
 		t.Error("the router is alive")
 	}
 }

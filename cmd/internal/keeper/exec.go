@@ -233,7 +233,7 @@ func (c *child) deliver(ctx context.Context) (left int) {
 	select {
 	case left = <-c.drained:
 	case <-c.done:
-	case <-time.After(patience):
+	case <-time.After(c.patience):
 	}
 	return left
 }

@@ -170,7 +170,7 @@ func (k *keeper) follow(ctx context.Context, c *child) (*message.Ended, error) {
 		case <-c.done:
 		case <-ctx.Done():
 			_ = c.send(message.Order{Stop: true}) // one that takes no orders has ended, or is killed
-			late := time.AfterFunc(patience, func() { _ = c.cmd.Process.Kill() })
+			late := time.AfterFunc(c.patience, func() { _ = c.cmd.Process.Kill() })
 			<-c.done
 			late.Stop()
 		}
