@@ -2,6 +2,7 @@ package nft_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"syntap/tun/nft"
@@ -48,6 +49,39 @@ func TestReplaceKeepsElements(t *testing.T) {
 			}
 		}
 		return k.Delete(table.Name)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestZones puts packets into zones by each kind of rule.
+func TestZones(t *testing.T) {
+	t.Parallel()
+	ns := tuntest.NewNamespace(t)
+	ns.Run("nft", `
+		table inet zones {
+			chain jumped { iifname "eth2" ct zone set 3; }
+			chain prerouting { type filter hook prerouting priority -300;
+				ct zone set iifname map { "eth0" : 512, "eth1" : 2 }
+				jump jumped
+			}
+			chain output { type filter hook output priority -300; meta mark set 9; ct zone set 4; }
+			chain late { type filter hook prerouting priority 0; ct mark set 11; }
+		}
+		table inet own { chain prerouting { type filter hook prerouting priority -300; ct zone set 6; }; }
+		`)
+	ns.Run("iptables", "-t", "raw", "-A", "OUTPUT", "-j", "CT", "--zone", "5")
+	if err := ns.Do(func() error {
+		k, err := nft.Open()
+		if err != nil {
+			return err
+		}
+		defer k.Close()
+		zones, err := k.Zones([]string{"own"})
+		if want := []uint16{2, 3, 4, 5, 512}; !slices.Equal(zones, want) {
+			t.Errorf("zones = %d, want %d", zones, want)
+		}
+		return err
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -69,6 +69,11 @@
 // other program clears. Packets that stay outside keep their marks. The mark of the router's own
 // sockets is removed before the chains of postrouting, which may test single bits.
 //
+// A host may put packets into zones of connection tracking, by the interface that they leave by or
+// come in by. An answer from the TUN is put into the zone of the last packet that has entered with
+// its addresses. The answer of another machine to a datagram may be in another zone than that, so a
+// set notes who has asked, as for groups.
+//
 // A reverse-path filter looks up the source of a packet from the TUN by the packet's mark. Such a
 // packet has the mark of packets that enter while the chains of prerouting run.
 //

@@ -163,11 +163,7 @@ func ownerNotices(k *handles, c Config) (notices []Notice) {
 	if k.openTables() != nil {
 		return nil
 	}
-	routers := []string{c.tableName()}
-	for _, other := range routersBeside(c) {
-		routers = append(routers, other.tableName())
-	}
-	chains, err := k.tables.OwnerDrops(uint32(os.Geteuid()), c.Mark, routers)
+	chains, err := k.tables.OwnerDrops(uint32(os.Geteuid()), c.Mark, c.tableNames())
 	if err != nil {
 		return nil
 	}
@@ -180,6 +176,15 @@ func ownerNotices(k *handles, c Config) (notices []Notice) {
 		})
 	}
 	return notices
+}
+
+// tableNames returns the names of the nftables tables of this router and of those beside it.
+func (c Config) tableNames() []string {
+	names := []string{c.tableName()}
+	for _, other := range routersBeside(c) {
+		names = append(names, other.tableName())
+	}
+	return names
 }
 
 // ownerHint returns the command that has a chain accept packets of the router's own sockets. The

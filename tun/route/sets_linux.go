@@ -18,11 +18,17 @@ const (
 
 	askers4, askers6 = "askers4", "askers6"
 	maxAskers        = 1024
+
+	maxZonePairs = 1 << 16
 )
 
 // askerTimeout is how long an answer to a group or a broadcast stays outside. A device may wait for
 // some seconds before it answers, 5 by UPnP Device Architecture 2.0 §1.3.3.
 const askerTimeout = 30 * time.Second
+
+// zoneTimeout is how long the zone of two addresses is known that exchange no packets: as long as
+// connection tracking keeps an idle connection (nf_conntrack_tcp_timeout_established).
+const zoneTimeout = 5 * 24 * time.Hour
 
 // steeringSets returns the sets of the steering table.
 func steeringSets(c Config) []nft.Set {
@@ -45,6 +51,12 @@ func steeringSets(c Config) []nft.Set {
 	sets = append(sets, addresses("resolvers", hosts(c.Underlay.Resolvers), nil)...)
 	asker := func(name string, addr nft.Type) nft.Set {
 		return nft.Set{Name: name, Type: nft.Concat(addr, nft.Port, nft.Port), Size: maxAskers, Timeout: askerTimeout}
+	}
+	for _, zone := range c.Underlay.Zones {
+		pairs := func(f zoneFamily) nft.Set {
+			return nft.Set{Name: f.set(zone), Type: nft.Concat(f.addr, f.addr), Size: maxZonePairs, Timeout: zoneTimeout}
+		}
+		sets = append(sets, pairs(zoneFamilies[0]), pairs(zoneFamilies[1]))
 	}
 	return append(sets, asker(askers4, nft.IPv4Addr), asker(askers6, nft.IPv6Addr),
 		nft.Set{Name: pastSet, Type: nft.Concat(nft.UID, nft.InterfaceName), Size: maxPast},

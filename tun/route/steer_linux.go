@@ -1,6 +1,7 @@
 package route
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -73,6 +74,9 @@ func steeringTable(c Config) *nft.Table {
 	s.local()
 	s.forwarded()
 	s.marks()
+	if len(c.Underlay.Zones) > 0 {
+		s.zones()
+	}
 	if c.Underlay.Redirects {
 		s.own()
 	}
@@ -188,8 +192,7 @@ func (s *steering) localNew() (first chainRules) {
 	first.add(nft.Local, nft.Accept) // by a redirection of the host
 	first.add(nft.Broadcast, nft.Accept)
 	if s.KeepInbound {
-		first.add(nft.ToAsker(nft.Destination4, askers4), nft.Accept)
-		first.add(nft.ToAsker(nft.Destination6, askers6), nft.Accept)
+		first.addToAskers()
 	}
 	first.add(nft.Jump("users"))
 	s.addServers(&first)
@@ -270,6 +273,9 @@ func (s *steering) forwarded() {
 		midstream.add(nft.Source6.In("sources6"), nft.Goto("destination"))
 	}
 	first.add(nft.NotUnicast, nft.Accept)
+	if s.KeepInbound && len(s.Underlay.Zones) > 0 {
+		first.addToAskers()
+	}
 	s.addServers(&first)
 	first.add(nft.Untracked, nft.Source4.In("sources4"), nft.Goto("destination"))
 	first.add(nft.Untracked, nft.Source6.In("sources6"), nft.Goto("destination"))
@@ -328,6 +334,15 @@ func (s *steering) noteAskers(r *chainRules) {
 	for _, to := range slices.Concat(nft.Multicast, []nft.Statement{nft.Broadcast}) {
 		r.add(nft.Protocol(unix.IPPROTO_UDP), to, nft.Jump("note_asker"))
 	}
+	if len(s.Underlay.Zones) > 0 { // an answer of another machine may be in another zone
+		r.add(nft.FromAny("uplinks"), nft.New, nft.Protocol(unix.IPPROTO_UDP), nft.Jump("note_asker"))
+	}
+}
+
+// addToAskers accepts answers to machines that were noted.
+func (r *chainRules) addToAskers() {
+	r.add(nft.ToAsker(nft.Destination4, askers4), nft.Accept)
+	r.add(nft.ToAsker(nft.Destination6, askers6), nft.Accept)
 }
 
 // marks adds the chains that give packets from the TUN the mark of packets that enter, for
@@ -335,6 +350,11 @@ func (s *steering) noteAskers(r *chainRules) {
 func (s *steering) marks() {
 	var arriving, leaving chainRules
 	arriving.add(nft.From(s.Name), s.enter)
+	for _, zone := range s.Underlay.Zones {
+		for _, f := range zoneFamilies {
+			arriving.add(nft.From(s.Name), nft.PairIn(f.source, f.destination, f.set(zone)), nft.SetZone(zone))
+		}
+	}
 	if len(s.Underlay.Bypass) > 0 {
 		var unveiling chainRules
 		arriving.addVeil(s.Name)
@@ -344,6 +364,34 @@ func (s *steering) marks() {
 	leaving.add(nft.Mark(s.Mark), nft.SetMark(0))
 	s.chain("arriving", filter("prerouting", firstPriority), arriving)
 	s.chain("leaving", filter("postrouting", firstPriority), leaving)
+}
+
+// zoneFamily notes pairs of addresses of a family.
+type zoneFamily struct {
+	name                string
+	addr                nft.Type
+	source, destination nft.Field
+}
+
+var zoneFamilies = [2]zoneFamily{
+	{"4", nft.IPv4Addr, nft.Source4, nft.Destination4},
+	{"6", nft.IPv6Addr, nft.Source6, nft.Destination6},
+}
+
+func (f zoneFamily) set(zone uint16) string { return fmt.Sprintf("zone%d_%s", zone, f.name) }
+
+// zones adds the chains that note the zones of packets which enter, after their addresses were
+// translated: the answers belong to the same, else connection tracking does not know them.
+func (s *steering) zones() {
+	var note, noting chainRules
+	for _, zone := range s.Underlay.Zones {
+		for _, f := range zoneFamilies {
+			note.add(nft.Zone(zone), nft.NotePair(f.destination, f.source, f.set(zone)))
+		}
+	}
+	noting.add(nft.To(s.Name), nft.Goto("note_zone"))
+	s.chain("note_zone", nil, note)
+	s.chain("noting_zones", filter("postrouting", lastPriority), noting)
 }
 
 // addVeil inverts bits of the destination of packets from the TUN, against the guard of a VPN's

@@ -57,6 +57,7 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 	s.joinSkips()
 	if !c.ByRules && k.openTables() == nil {
 		s.u.Redirects, _ = k.tables.Redirects() // a table that changes meanwhile is read again
+		s.u.Zones, _ = k.tables.Zones(s.c.tableNames())
 	}
 	s.u.Resolvers = c.resolvers()
 	return s.u, s.notices, nil

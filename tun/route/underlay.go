@@ -26,6 +26,8 @@ type Underlay struct {
 	// Redirects reports whether the host leads connections of its own sockets to a program of its
 	// own.
 	Redirects bool
+	// Zones are the zones of connection tracking into which the host puts packets.
+	Zones []uint16
 	// Detours are the interfaces by which rules before the router's own send traffic past the TUN.
 	Detours []string
 	// Resolvers are the host's nameservers.

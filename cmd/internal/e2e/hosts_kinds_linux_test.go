@@ -101,6 +101,23 @@ var hostKinds = []hostKind{
 			chain postrouting { type filter hook postrouting priority -150; ct mark set meta mark; }
 			}`)
 	}},
+	{"zone of connection tracking", "", func(_ *testing.T, h *hostLab) {
+		h.Router.Run("nft", `
+			table inet zone {
+			chain prerouting { type filter hook prerouting priority -300;
+				iifname { "wan0", "lan0", "docker0" } ct zone set 7
+			}
+			chain output { type filter hook output priority -300;
+				oifname { "wan0", "lan0", "docker0" } ct zone set 7
+			}
+			chain input { type filter hook input priority 0; policy drop;
+				iifname "lo" accept
+				ct state established,related accept
+				meta l4proto { icmp, ipv6-icmp } accept
+				th dport `+witnessPort+` accept
+			}
+			}`)
+	}},
 	{"connections off tracking (notrack)", "", func(_ *testing.T, h *hostLab) {
 		// The clients' own ports are to be such as the kernel gives to clients, but not to the
 		// router.
