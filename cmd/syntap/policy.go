@@ -21,8 +21,8 @@ type policyFlags struct {
 
 func addPolicyFlags(cmd *cobra.Command) *policyFlags {
 	p := new(policyFlags)
-	const form = "`TARGET` = NAME|ADDRESS|PREFIX[:PORT[-PORT]][/tcp|/udp|/icmp], such as pypi.org:443, " +
-		"*.example.com or [2001:db8::1]:22/tcp"
+	const form = "`TARGET` = NAME|ADDRESS|PREFIX[:PORT[-PORT]][/PROTOCOL], such as pypi.org:443, " +
+		"*.example.com or [2001:db8::1]:22/tcp (PROTOCOL is tcp, udp or icmp)"
 	f := cmd.Flags()
 	f.Var(&ruleFlag{p, "--allow", config.Allow}, "allow", "let the command reach "+form+
 		", and nothing else unless a rule allows it; may be repeated, the first rule that matches counts")

@@ -4,27 +4,75 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-const widestHelp = 100 // columns
+// Columns of help. A terminal that has fewer than the least is left to break the lines.
+const widestHelp, narrowestHelp = 100, 60
 
-// printHelp prints what a command does, and its usage.
+// printHelp prints what a command does, and its usage, no wider than a terminal.
 func printHelp(cmd *cobra.Command) error {
 	text := usage
-	if cmd.HasParent() {
-		text = strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short)) + "\n\n" + cmd.UsageString()
+	if out := cmd.OutOrStdout(); cmd.HasParent() {
+		width := columnsOf(out)
+		long := strings.TrimSpace(cmp.Or(cmd.Long, cmd.Short))
+		text = fill(long, width) + "\n\n" + usageOf(cmd, width)
 	}
 	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
 	return err
 }
 
+// columnsOf returns the columns that help may take.
+func columnsOf(out io.Writer) int {
+	f, ok := out.(*os.File)
+	if !ok {
+		return widestHelp
+	}
+	columns, _, err := term.GetSize(f.Fd())
+	if err != nil || columns < narrowestHelp {
+		return widestHelp
+	}
+	return min(columns, widestHelp)
+}
+
+// fill breaks the lines of paragraphs that are wider than some columns anew.
+func fill(text string, columns int) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, p := range paragraphs {
+		isLong := func(line string) bool { return len(line) > columns }
+		if slices.ContainsFunc(strings.Split(p, "\n"), isLong) {
+			paragraphs[i] = strings.Join(linesOf(strings.Fields(p), columns), "\n")
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
+func linesOf(words []string, columns int) (lines []string) {
+	for _, word := range words {
+		if n := len(lines) - 1; n >= 0 && len(lines[n])+1+len(word) <= columns {
+			lines[n] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 // printUsage prints how a command is typed, its examples, the commands below it and its flags.
 func printUsage(cmd *cobra.Command) error {
+	_, err := fmt.Fprint(cmd.OutOrStderr(), usageOf(cmd, widestHelp))
+	return err
+}
+
+func usageOf(cmd *cobra.Command, columns int) string {
 	var b strings.Builder
 	b.WriteString("Usage:")
 	if cmd.Runnable() {
@@ -46,10 +94,9 @@ func printUsage(cmd *cobra.Command) error {
 		}
 	}
 	if flags := cmd.LocalFlags(); flags.HasAvailableFlags() {
-		b.WriteString("\nFlags:\n" + flags.FlagUsagesWrapped(widestHelp))
+		b.WriteString("\nFlags:\n" + flags.FlagUsagesWrapped(columns))
 	}
-	_, err := fmt.Fprint(cmd.OutOrStderr(), b.String())
-	return err
+	return b.String()
 }
 
 // nameValues has each flag of a command, and of those below it, name its value by its type instead

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,23 @@ func TestHelps(t *testing.T) {
 				t.Errorf("%s --%s: backticks in %q", cmd.CommandPath(), flag.Name, flag.Usage)
 			}
 		})
+	})
+}
+
+// TestNarrowHelps: helps fit a terminal of 80 columns, and say the same there.
+func TestNarrowHelps(t *testing.T) {
+	t.Parallel()
+	each(newRootCommand(), func(cmd *cobra.Command) {
+		narrow := fill(cmd.Long, 80) + "\n" + usageOf(cmd, 80)
+		for line := range strings.Lines(narrow) {
+			if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 && !strings.HasPrefix(line, "  syntap ") {
+				t.Errorf("%s --help has %d columns on a terminal of 80: %s", cmd.CommandPath(), n, line)
+			}
+		}
+		words := strings.Fields(cmd.Long + "\n" + usageOf(cmd, widestHelp))
+		if got := strings.Fields(narrow); !slices.Equal(got, words) {
+			t.Errorf("%s --help says on a terminal of 80 columns\n%s", cmd.CommandPath(), narrow)
+		}
 	})
 }
 
