@@ -105,7 +105,8 @@ func (c *Client) get(ctx context.Context, path string) (io.ReadCloser, error) {
 		switch {
 		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 			return nil, hint.Fail(err,
-				`start "syntap run" with this http.listen in its config, or name the address of a running one with --at`)
+				`start "syntap run" with this http.listen in its config, or name the address of a running one with --at; `+
+					`"syntap cleanup" opens a host that a dead one has closed`)
 		case errors.Is(err, syscall.EACCES):
 			return nil, hint.Fail(err, "ask as root, or as a member of the socket's group")
 		}
