@@ -164,7 +164,12 @@ func newFleetKeyCommand() *cobra.Command {
 the key in FILE. FILE verifies the logs of all routers, the key of a router only its own.`,
 		Example: `  (umask 077; openssl rand -hex 32 > /root/fleet.key)
   syntap fleet key --master /root/fleet.key edge1 | ssh edge1 'umask 077; cat > /etc/syntap/key'`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("want the name of one router, got %d", len(args))
+			}
+			return nil
+		},
 
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

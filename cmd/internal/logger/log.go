@@ -35,12 +35,21 @@ func Formatter(c config.Log, w io.Writer) logrus.Formatter {
 	}
 	var f logrus.Formatter = &logrus.JSONFormatter{}
 	if c.Format == "text" {
-		f = &textFormatter{logrus.TextFormatter{ForceColors: onTerminal(w)}}
+		colored := inColor(w)
+		f = &textFormatter{logrus.TextFormatter{ForceColors: colored, DisableColors: !colored}}
 	}
 	if journal.Reads(w) {
 		return journalFormatter{f}
 	}
 	return f
+}
+
+// inColor reports whether a log is written for a terminal, of a user who takes colours.
+func inColor(w io.Writer) bool { return onTerminal(w) && !isPlain(os.Getenv) }
+
+// isPlain reports whether the environment asks for text without colours (no-color.org).
+func isPlain(getenv func(string) string) bool {
+	return getenv("NO_COLOR") != "" || getenv("TERM") == "dumb"
 }
 
 // onTerminal reports whether a log is read by people as it is written.

@@ -38,6 +38,30 @@ func TestLogOnTerminal(t *testing.T) {
 	}
 }
 
+// Colours are left out where the environment asks for that.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, value string
+		want        bool
+	}{
+		{"NO_COLOR", "1", true},
+		{"NO_COLOR", "", false},
+		{"TERM", "dumb", true},
+		{"TERM", "xterm-256color", false},
+	} {
+		getenv := func(name string) string {
+			if name == tt.name {
+				return tt.value
+			}
+			return ""
+		}
+		if got := isPlain(getenv); got != tt.want {
+			t.Errorf("%s=%s: plain %t, want %t", tt.name, tt.value, got, tt.want)
+		}
+	}
+}
+
 // Each level has its priority in the journal, and each line of a message.
 func TestPriorities(t *testing.T) {
 	t.Parallel()

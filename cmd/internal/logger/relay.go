@@ -12,7 +12,7 @@ import (
 )
 
 // atTerminal is the variable of the environment that tells a process that its standard error is
-// passed on to a terminal.
+// passed on to a terminal, in colour.
 const atTerminal = "SYNTAP_TERMINAL=1"
 
 // Relay returns a standard error for a process, whose text is passed on to that of this one, and
@@ -24,7 +24,7 @@ func Relay() (theirs *os.File, env []string, relayed <-chan struct{}, err error)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if onTerminal(os.Stderr) {
+	if inColor(os.Stderr) {
 		env = append(env, atTerminal)
 	}
 	if journal.Reads(os.Stderr) {
