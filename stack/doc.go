@@ -143,10 +143,11 @@
 // Options.TCPFlows limits handshakes and connections together. HalfOpen and HalfOpenPerSource limit
 // handshakes that wait for the client's ACK. Dials may take long and do not count there, so that a
 // black hole delays no other client. A dial ends after DialTimeout, a handshake after
-// HandshakeTimeout. A connection, half-closed or not, lives as long as both ends do. Keepalives
-// (Options.Keepalive, dial.Options) find out whether the ends of a quiet one still exist, and each
-// leg retransmits for as long as Linux does, about 15 minutes: an outage ends no connection that
-// would survive it without a router.
+// HandshakeTimeout, in which the time does not count for which this process has not run. A
+// connection, half-closed or not, lives as long as both ends do. Keepalives (Options.Keepalive,
+// dial.Options) find out whether the ends of a quiet one still exist, and each leg retransmits for
+// as long as Linux does, about 15 minutes: an outage ends no connection that would survive it
+// without a router.
 //
 // Bytes that an end does not read are bounded by the sizes of the buffers: windows close and
 // senders wait. All connections share Options.Memory for netstack's queues, our buffers and the

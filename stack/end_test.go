@@ -5,6 +5,7 @@ package stack
 import (
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -177,7 +178,7 @@ func (e *endingTest) happen(t *testing.T, happens event) {
 func (c *conn) endTime() {
 	c.stack.mu.Lock()
 	if c.handshake != nil {
-		c.handshake.deadline, c.handshake.graced = time.Now(), true
+		c.handshake.deadline, c.handshake.stood = time.Now(), math.MaxInt64
 	}
 	c.stack.mu.Unlock()
 	c.expire()

@@ -15,14 +15,14 @@ import (
 
 // handshake is the state that a connection has only until it is established. Stack.mu guards it.
 type handshake struct {
-	syn      []byte      // the client's, until it is acknowledged
-	timer    *time.Timer // ends the phase
-	deadline time.Time   // of the phase
-	graced   bool        // the deadline has been put off
-	dialling bool        // dial is running and owns the host socket
-	unwanted bool        // with dialling: dial is to close the socket
-	abandon  func()      // with dialling: ends the work of dial early; nil = it is quick
-	early    error       // with dialling: the end of the first of several dials; nil = none yet
+	syn      []byte        // the client's, until it is acknowledged
+	timer    *time.Timer   // ends the phase
+	deadline time.Time     // of the phase
+	stood    time.Duration // by Stack.stood when the deadline was set
+	dialling bool          // dial is running and owns the host socket
+	unwanted bool          // with dialling: dial is to close the socket
+	abandon  func()        // with dialling: ends the work of dial early; nil = it is quick
+	early    error         // with dialling: the end of the first of several dials; nil = none yet
 
 	rest      []netip.AddrPort // to dial as well, if the first does not accept soon
 	hurry     *time.Timer      // begins with these; nil = there were none
@@ -37,7 +37,7 @@ type handshake struct {
 // setDeadline bounds the present phase. Stack.mu is held.
 func (c *conn) setDeadline(d time.Duration) {
 	h := c.handshake
-	h.deadline, h.graced = time.Now().Add(d), false
+	h.deadline, h.stood = time.Now().Add(d), c.stack.stood.sofar()
 	if h.timer == nil {
 		h.timer = time.AfterFunc(d, c.expire)
 		return
@@ -52,15 +52,11 @@ func (h *handshake) stopTimers() {
 	}
 }
 
-// A timer that fires later than stall shows that this process has not run, because the machine was
-// busy, suspended or stopped. The deadline is then extended by grace, because frames that arrived
-// in time have not been read yet.
-const (
-	stall = 200 * time.Millisecond
-	grace = time.Second
-)
+// stall is how late a tick or timer may be while this process runs.
+const stall = 200 * time.Millisecond
 
-// expire ends the phase if its deadline has passed. The handshake's timer calls it.
+// expire ends the phase if its deadline has passed, which is put off by the time for which this
+// process has stood still. The handshake's timer calls it.
 func (c *conn) expire() {
 	s := c.stack
 	s.mu.Lock()
@@ -69,9 +65,8 @@ func (c *conn) expire() {
 		s.mu.Unlock()
 		return
 	}
-	if time.Since(h.deadline) >= stall && !h.graced {
-		c.setDeadline(grace)
-		h.graced = true
+	if stood := s.stood.sofar() - h.stood; stood > 0 { // frames that arrived in time may not be read yet
+		c.setDeadline(stood)
 		s.mu.Unlock()
 		return
 	}

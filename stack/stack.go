@@ -43,10 +43,11 @@ type Stack struct {
 	lastMarked connKey // the connection of the last marked segment; the read loop's
 	lastDSCP   byte    // of that segment
 
-	readBuffers sync.Pool    // of *[maxRead]byte
-	gathers     sync.Pool    // of *peek.Views
-	chunks      sync.Pool    // of *bytes.Reader
-	swept       []*conn      // the sweeper's, between uses empty
+	readBuffers sync.Pool // of *[maxRead]byte
+	gathers     sync.Pool // of *peek.Views
+	chunks      sync.Pool // of *bytes.Reader
+	swept       []*conn   // the sweeper's, between uses empty
+	stood       standstill
 	firsts      atomic.Int32 // first writes of connections that were looked at, since the last look for stalls
 	questions   int          // to clients, since then; the sweeper's
 

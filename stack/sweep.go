@@ -5,6 +5,7 @@ package stack
 import (
 	"math"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -19,7 +20,8 @@ const stillFor = 4
 // sweepUntil sweeps until stop is closed. One goroutine serves all connections: a timer for each
 // would have to be reset with every byte.
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
-	ticker := time.NewTicker(s.o.sweepInterval / sweepFaster)
+	every := s.o.sweepInterval / sweepFaster
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	looked := time.Now()
 	for tick := 1; ; tick++ {
@@ -27,6 +29,7 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-ticker.C:
+			s.stood.note(every)
 			s.lingering.Sweep(false)
 			if now := time.Now(); s.o.Stalled != nil && now.Sub(looked) >= stallInterval-stallInterval/10 {
 				looked = now
@@ -40,6 +43,32 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 			}
 		}
 	}
+}
+
+// standstill is the time for which this process has not run, because the machine was busy,
+// suspended or stopped: late ticks of the sweeper show it.
+type standstill struct {
+	mu   sync.Mutex
+	next time.Time     // tick; the zero value is none
+	sum  time.Duration // until the last tick
+}
+
+// note notes a tick.
+func (s *standstill) note(every time.Duration) {
+	so := s.sofar()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum, s.next = so, time.Now().Add(every)
+}
+
+// sofar returns the sum, with the time by which the next tick is late.
+func (s *standstill) sofar() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if late := time.Since(s.next); late >= stall && !s.next.IsZero() {
+		return s.sum + late
+	}
+	return s.sum
 }
 
 // sweep weighs all connections, and makes those give back memory that have been quiet since the

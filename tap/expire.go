@@ -2,6 +2,7 @@ package tap
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"syntap/tap/tracker"
@@ -25,29 +26,50 @@ func (t *Tap) Run(ctx context.Context) error {
 	}
 }
 
-// runTimers returns when no flow can expire. A late tick shows that this process has not run,
-// because the machine was busy, suspended or stopped. Then the packets that have arrived are read
-// before a handshake expires.
+// runTimers returns when no flow can expire.
 func (t *Tap) runTimers(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	last := time.Now()
-	for t.live.timed() {
+	var s standstills
+	for last := time.Now(); t.live.timed(); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
 			now := time.Now()
-			stalled := now.Sub(last) > 2*tick
+			stood := s.note(now.Sub(last), t.live.Lifetime(tracker.StateSYNReceived))
 			last = now
-			if stalled {
-				ticker.Reset(tick)
-				continue
-			}
-			t.live.Expire(t.now())
+			t.live.Expire(t.now(), stood)
 		}
 	}
 	return nil
+}
+
+// standstills are the times in which this process has not run, because the machine was busy,
+// suspended or stopped: late ticks show them. Packets that arrived then may not have been read, so
+// these times do not count for a handshake.
+type standstills struct {
+	ran time.Duration // that the process has run
+	all []standstill
+}
+
+type standstill struct{ at, lasted time.Duration } // at = ran
+
+// late is how much later a tick comes after a standstill.
+const late = 200 * time.Millisecond
+
+// note takes the time since the last tick, and returns for how long the process has stood still
+// since it had run a while less than now.
+func (s *standstills) note(passed, while time.Duration) (sum time.Duration) {
+	s.ran += min(passed, tick)
+	if passed >= tick+late {
+		s.all = append(s.all, standstill{s.ran, passed - tick})
+	}
+	s.all = slices.DeleteFunc(s.all, func(one standstill) bool { return one.at <= s.ran-while-tick })
+	for _, one := range s.all {
+		sum += one.lasted
+	}
+	return sum
 }
 
 // timed reports whether a flow has a deadline.

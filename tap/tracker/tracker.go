@@ -130,6 +130,13 @@ func (t *Tracker) SetLimits(l Limits, wrapper func()) {
 	}
 }
 
+// Lifetime returns a flow's time in a state.
+func (t *Tracker) Lifetime(s State) time.Duration {
+	t.shards[0].mu.Lock()
+	defer t.shards[0].mu.Unlock()
+	return t.limits.Lifetime[s]
+}
+
 // Concerns reports whether a TCP segment can matter to a handshake. It is called for each segment.
 func (t *Tracker) Concerns(p *tuple.Packet) bool {
 	p.Hash = t.seed.Hash(&p.Flow)

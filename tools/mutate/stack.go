@@ -26,16 +26,10 @@ func connection() []mutation {
 			run:       "TestNextSYN",
 		},
 		{
-			behaviour: "a late timer gives what is still to be read a little longer",
-			old:       `if time.Since(h.deadline) >= stall && !h.graced {`,
-			new:       `if false {`,
-			run:       "TestLateTimer",
-		},
-		{
-			behaviour: "a late timer gives that once",
-			old:       ` && !h.graced {`,
-			new:       ` {`,
-			run:       "TestLateTimer",
+			behaviour: "the time in which the router has not run does not count for a handshake",
+			old:       `if stood := s.stood.sofar() - h.stood; stood > 0 {`,
+			new:       `if stood := s.stood.sofar() - h.stood; stood > 1<<62 {`,
+			run:       "TestStandstill",
 		},
 		{
 			behaviour: "a record before the client's ACK counts when that comes",

@@ -64,7 +64,7 @@ tap:
 	all = all[:len(all)-1]
 	for i, record := range all {
 		if record.Seq != uint64(i+1) || record.Outcome != "established" && record.Message != "flow" {
-			t.Fatalf("record %d: seq %d, %s", i+1, record.Seq, record.Outcome)
+			t.Fatalf("record %d: %+v", i+1, record)
 		}
 	}
 	all = slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" })
