@@ -41,6 +41,22 @@ func deaf(t testing.TB, address string) netip.AddrPort {
 	return at
 }
 
+// requireFiles lets the test have descriptors below a number, or skips it.
+func requireFiles(t *testing.T, n uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur >= n {
+		return
+	}
+	limit.Cur, limit.Max = n, max(limit.Max, n)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Skipf("needs %d open files: %v", n, err)
+	}
+}
+
 func socket(t testing.TB, family int) int {
 	t.Helper()
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -255,6 +271,7 @@ func TestSearchIsBounded(t *testing.T) {
 // A search that takes too long is cut short, and goes on for itself: the next one knows its
 // results.
 func TestSearchIsCutShort(t *testing.T) {
+	requireFiles(t, 3*minLooks)
 	f := testFinder(t, 0)
 	server := deaf(t, "127.0.0.1:0")
 	for range 2 * minLooks { // before the socket

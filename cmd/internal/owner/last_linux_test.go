@@ -72,6 +72,7 @@ func TestLast(t *testing.T) {
 // descriptors that are likely to be free; and so is one that opens more and more.
 func TestLastOfBusyProcess(t *testing.T) {
 	t.Parallel()
+	requireFiles(t, 4096)
 	l, self, _ := testLast(t)
 	var fds []int
 	for range 16 {
