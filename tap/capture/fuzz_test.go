@@ -2,6 +2,7 @@ package capture_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"testing"
 	"time"
 
@@ -24,6 +25,11 @@ func FuzzReader(f *testing.F) {
 	f.Add(little().section().iface(1, 0, uint16(9), uint16(1), []byte{0x8a, 0, 0, 0}, uint16(14), uint16(8), uint64(9)).
 		enhanced(0, 5, frame, 99).block(3, uint32(9), frame).
 		block(2, uint32(0), uint64(5), uint32(40), uint32(40), frame).b)
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, _ = z.Write(little().pcapHeader(0xa1b2c3d4, 4, 1).pcapPacket(1, 2, make([]byte, 500), 500).b) // to memory
+	_ = z.Close()
+	f.Add(zipped.Bytes())
 	f.Add(big().section().iface(276, 40).enhanced(0, 5, frame, 99).section().iface(113, 0).enhanced(0, 5, frame, 99).b)
 
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -44,7 +50,8 @@ func FuzzReader(f *testing.F) {
 					i, p.NetworkLength, len(p.Network), p.FrameLength, len(p.Frame))
 			}
 		}
-		if captured > len(data) {
+		compressed := bytes.HasPrefix(data, []byte("\x1f\x8b")) || bytes.HasPrefix(data, []byte("\x28\xb5\x2f\xfd"))
+		if captured > len(data) && !compressed {
 			t.Errorf("%d captured bytes in a file of %d", captured, len(data))
 		}
 	})
