@@ -76,7 +76,7 @@ func mayImport() map[string][]string {
 			"tun/flow",
 		},
 		"stack/nat/gso":      {"tun", "tun/packet"},
-		"stack/nat/hostsock": {"stack/dial", "stack/sockmem", "tun/packet"},
+		"stack/nat/hostsock": {"stack/dial", "stack/sockmem", "tun/packet", "tun/raw"},
 		"stack/nat/rawecho": {
 			"stack/dial", "stack/nat/hostsock", "stack/nat/mappings", "stack/sched",
 			"stack/sockmem", "tun/packet",

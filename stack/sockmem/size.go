@@ -2,7 +2,11 @@
 
 package sockmem
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"syntap/tun/raw"
+)
 
 // Size is a size of the buffers of a TCP socket.
 type Size uint32
@@ -43,16 +47,16 @@ func Resize(fd int, to Size) {
 		receive, send = tightReceive, tightSend
 	case ByKernel, Small:
 	}
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receive)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, send)
+	_ = raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, int32(receive))
+	_ = raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, int32(send))
 	// A receive buffer that is locked as the socket connects bounds the window for good: there is
 	// no window scale.
 	switch to {
 	case ByKernel:
 		// Before Linux 5.14 the buffers stay locked.
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, 0)
+		_ = raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, int32(0))
 	case TightAtFirst:
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, lockSend)
+		_ = raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_BUF_LOCK, int32(lockSend))
 	case Small, Tight, Large:
 	}
 }
@@ -67,10 +71,11 @@ func SetSendBuffer(fd, size int) { setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SN
 // setBuffer sets an option past the host's limit or, where the process may not, another within it,
 // unless the buffer has that size.
 func setBuffer(fd, force, set, size int) {
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) == nil {
+	var has int32
+	if raw.Option(fd, unix.SOL_SOCKET, set, &has) == 0 && int(has) == 2*size {
 		return
 	}
-	if has, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, set); err != nil || has != 2*size {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, set, size)
+	if raw.SetOption(fd, unix.SOL_SOCKET, force, int32(size)) != nil {
+		_ = raw.SetOption(fd, unix.SOL_SOCKET, set, int32(size))
 	}
 }

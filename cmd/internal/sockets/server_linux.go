@@ -122,8 +122,8 @@ func (v *Server) socket(a arguments) (int, error) {
 	}
 	if a.typ != unix.SOCK_STREAM && s.Buffer > 0 {
 		// Without CAP_NET_ADMIN the router does what the host's limits allow.
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, s.Buffer)
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, s.Buffer)
+		_ = raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, int32(s.Buffer))
+		_ = raw.SetOption(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int32(s.Buffer))
 	}
 	return fd, nil
 }

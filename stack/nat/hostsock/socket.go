@@ -15,6 +15,7 @@ import (
 	"syntap/stack/dial"
 	"syntap/stack/sockmem"
 	"syntap/tun/packet"
+	"syntap/tun/raw"
 )
 
 // Socket is a host socket for datagrams or echo requests. One of the Open methods makes it usable.
@@ -56,7 +57,7 @@ func (s *Socket) Close(last func(fd int)) {
 		return
 	}
 	last(s.fd)
-	_ = unix.Close(s.fd)
+	raw.Close(s.fd)
 	s.fd, s.open = -1, false
 }
 
@@ -99,7 +100,7 @@ func (s *Socket) OpenUDP(dialer *dial.Dialer, local netip.Addr, ports []uint16) 
 		return err
 	}
 	s.open = true
-	_ = unix.SetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_GRO, 1) // else datagrams come one by one
+	_ = raw.SetOption(s.fd, unix.SOL_UDP, unix.UDP_GRO, int32(1)) // else datagrams come one by one
 	for _, port := range ports {
 		if err = dialer.BindTo(s.fd, netip.AddrPortFrom(local, port)); err == nil {
 			s.Own = dial.LocalAddr(s.fd)
@@ -180,7 +181,7 @@ type option struct{ level, name, value int }
 
 func (s *Socket) set(options ...option) error {
 	for _, o := range options {
-		if err := unix.SetsockoptInt(s.fd, o.level, o.name, o.value); err != nil {
+		if err := raw.SetOption(s.fd, o.level, o.name, int32(o.value)); err != nil {
 			return fmt.Errorf("set option %d of level %d to %d: %w", o.name, o.level, o.value, err)
 		}
 	}
