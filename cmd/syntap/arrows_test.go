@@ -110,7 +110,7 @@ func mayImport() map[string][]string {
 			"cmd/internal/record",
 		},
 		"cmd/internal/config": {
-			"cmd/internal/hint", "configs", "stack/egress", "tap/policy", "tap/tcpdump", "tun",
+			"cmd/internal/hint", "cmd/internal/record/schema", "configs", "stack/egress", "tap/policy", "tap/tcpdump", "tun",
 			"tun/flow", "tun/packet", "tun/route",
 		},
 		"cmd/internal/demo": {

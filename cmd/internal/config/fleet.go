@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"syntap/cmd/internal/hint"
+	"syntap/cmd/internal/record/schema"
 )
 
 // Fleet describes the stores outside that get the records of a JSON log.
@@ -151,11 +154,15 @@ func loopback(host string) bool {
 }
 
 func parseField(s string) (string, error) {
-	if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(s) {
-		return "", remedy("write all, minimal, or a list of keys of records such as [src, dst, dport, outcome]",
-			"%s is no key of a record", quote(s))
+	words := append(schema.Keys(), AllFields, MinimalFields)
+	if slices.Contains(words, s) {
+		return s, nil
 	}
-	return s, nil
+	err := fmt.Errorf("%s is no key of a record", quote(s))
+	if near := hint.Nearest(s, words); near != "" {
+		return "", remedy(fmt.Sprintf("did you mean %q?", near), "%w", err)
+	}
+	return "", remedy("write all, minimal, or a list of keys of records such as [src, dst, dport, outcome]", "%w", err)
 }
 
 // validateFleet asks for a log that can be shipped.
