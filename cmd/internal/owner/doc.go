@@ -7,6 +7,9 @@
 //	packet ──▶ Finder.Socket: sock_diag ──▶ uid, inode ──▶ Finder.Search: process with that inode among its descriptors
 //	           one question, some microseconds             likely ones, recent and new processes, all; 2 ms at most
 //
+// A router asks the first question itself, and its keeper the second: a [Remote] in the router has
+// the [Finder] of the keeper search (message_linux.go).
+//
 // The kernel answers the first question at once. For TCP its answer counts only for a socket in
 // SYN_SENT with exactly these addresses, so the question comes before the client is answered.
 // Otherwise the kernel returns user 0 and inode 0 for sockets without an owner (TIME_WAIT, request
@@ -24,7 +27,7 @@
 // The kernel does not answer the second question, so descriptors must be read. Those under which
 // processes have held sockets of the same user before, and the ones above, are read at once
 // (last_linux.go): a process gets the lowest free number, and the FIN of a client, or the answer to
-// its DNS query, shows that one has become free (Finder.Closed). A search begins where these do not
+// its DNS query, shows that one has become free (Remote.Closed). A search begins where these do not
 // have the socket: with the newest processes of the user (fresh_linux.go), then in exec those of
 // its command (tree_linux.go), then the user's recent ones, then the first descriptors of all of
 // its processes, then the rest of these, then all other processes, the newest first. All searches

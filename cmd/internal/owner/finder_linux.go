@@ -141,15 +141,6 @@ func (f *Finder) IsStill(s Socket, p flow.Proto, client, server netip.AddrPort) 
 	return f.sockets.isStill(&s, p, client, server)
 }
 
-// Closed notes that a TCP client has sent its FIN or RST, or that the DNS query of a UDP client was
-// answered. Its process is likely to have closed the socket, and to give its descriptor to the next
-// one.
-func (f *Finder) Closed(client netip.AddrPort) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.last.closed(client, f.last.ends+1)
-}
-
 // countEnd counts an end of a client that another Finder is told, and returns its number.
 func (f *Finder) countEnd() uint64 {
 	f.mu.Lock()
@@ -158,7 +149,7 @@ func (f *Finder) countEnd() uint64 {
 	return f.last.ends
 }
 
-// closedAs is Closed for the number that countEnd of another Finder has returned.
+// closedAs takes an end of a client, with the number that countEnd of another Finder has returned.
 func (f *Finder) closedAs(client netip.AddrPort, number uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

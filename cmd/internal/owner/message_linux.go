@@ -24,7 +24,7 @@ type item uint8
 
 const (
 	itemQuestion item = iota + 1
-	itemEnd           // of a client, see Finder.Closed
+	itemEnd           // of a client, see Remote.Closed
 )
 
 // question is a Socket whose process is asked for.

@@ -60,7 +60,9 @@ func (r *Remote) Stats() Stats {
 // from now on.
 func (r *Remote) SetUsers(f io.Reader) { r.users.set(f) }
 
-// Closed is Finder.Closed.
+// Closed notes that a TCP client has sent its FIN or RST, or that the DNS query of a UDP client was
+// answered. Its process is likely to have closed the socket, and to give its descriptor to the next
+// one.
 func (r *Remote) Closed(client netip.AddrPort) {
 	number := r.countEnd()
 	r.mu.Lock()

@@ -54,9 +54,6 @@ func NewResolvers() (*Resolvers, error) {
 	return r, nil
 }
 
-// Has reports whether a user's process resolves names.
-func (r *Resolvers) Has(uid uint32) bool { return (*r.users.Load())[uid] }
-
 // All returns the users whose processes resolve names.
 func (r *Resolvers) All() []uint32 { return slices.Sorted(maps.Keys(*r.users.Load())) }
 

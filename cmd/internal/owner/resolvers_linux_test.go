@@ -56,8 +56,8 @@ func TestResolvers(t *testing.T) {
 		if err := r.look(time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		if r.Has(user) != want || r.Has(other) || r.Has(0) {
-			t.Errorf("users %v are resolvers, want %d: %t", *r.users.Load(), user, want)
+		if users := *r.users.Load(); users[user] != want || users[other] || users[0] {
+			t.Errorf("users %v are resolvers, want %d: %t", users, user, want)
 		}
 	}
 	look(false)
