@@ -8,7 +8,7 @@
 //	           one question, some microseconds             likely ones, recent and new processes, all; 2 ms at most
 //
 // A router asks the first question itself, and its keeper the second: a [Remote] in the router has
-// the [Finder] of the keeper search (message_linux.go).
+// the [Finder] of the keeper search (message_linux.go). Both share kernel_linux.go.
 //
 // The kernel answers the first question at once. For TCP its answer counts only for a socket in
 // SYN_SENT with exactly these addresses, so the question comes before the client is answered.

@@ -1,35 +1,25 @@
 package owner
 
 import (
-	"errors"
-	"maps"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"syntap/cmd/internal/record"
-	"syntap/tun/flow"
 )
 
 // Finder finds owners of sockets in a network namespace. It is safe for concurrent use.
 type Finder struct {
+	*kernel
 	uid   uint32   // of this process
 	lacks []string // capabilities
 	queue chan *search
 	done  sync.WaitGroup // the goroutine that searches
 
-	users   users
-	cgroups *cgroups
-
-	mu      sync.Mutex // guards all below
-	sockets *sockets
-	budgets budgets
+	// Guarded by kernel.mu.
 	running map[uint32]int // searches by user
 	total   int            // of them
 	last    last
-	stats   Stats
 
 	// Of the goroutine that searches.
 	processes processes
@@ -46,108 +36,24 @@ type Finder struct {
 func NewFinder(n *Network) (*Finder, error) { return newFinder(n, searchTime) }
 
 func newFinder(n *Network, patience time.Duration) (*Finder, error) {
-	if n == nil {
-		var err error
-		if n, err = OpenNetwork(""); err != nil {
-			return nil, err
-		}
+	k, err := newKernel(n)
+	if err != nil {
+		return nil, err
 	}
 	f := &Finder{
-		uid: uint32(unix.Geteuid()), lacks: lacks(), queue: make(chan *search, maxSearches),
-		users: users{path: "/etc/passwd"}, cgroups: newCgroups(),
-		sockets: newSockets(n), budgets: newBudgets(),
-		running: make(map[uint32]int), last: newLast(), stats: Stats{NotFound: make(map[Reason]uint64)},
+		kernel: k, uid: uint32(unix.Geteuid()), lacks: lacks(), queue: make(chan *search, maxSearches),
+		running: make(map[uint32]int), last: newLast(),
 		waiting: make(map[uint32][]*search), late: make(map[uint32]bool), patience: patience,
 	}
-	f.sockets.may = func(uid uint32) bool { return f.budgets.left(uid, time.Now()) }
-	f.sockets.spend = func(uid uint32, took time.Duration) {
-		f.budgets.spend(uid, int(took/looksTime), time.Now())
-	}
 	f.processes = processes{
-		root: n.Root, place: n.place, known: make(map[uint32]found), fresh: newFresh(), recent: f.recent, guess: f.guess, name: f.name,
-	}
-	for _, r := range Reasons() {
-		f.stats.NotFound[r] = 0
+		root: k.network.Root, place: k.network.place, known: make(map[uint32]found), fresh: newFresh(), recent: f.recent, guess: f.guess, name: f.name,
 	}
 	f.done.Go(f.run)
 	return f, nil
 }
 
-// LeaveOut has raw sockets of the router, by their inodes, not taken for those of clients. own is
-// called with a lock of the Finder held.
-func (f *Finder) LeaveOut(own func(inode uint32) bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.sockets.own = own
-}
-
 // Lacks returns the capabilities without which processes of other users cannot be found.
 func (f *Finder) Lacks() []string { return f.lacks }
-
-// Stats returns the counters.
-func (f *Finder) Stats() Stats {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := f.stats
-	s.NotFound = maps.Clone(s.NotFound)
-	return s
-}
-
-// Owner returns the owner of a socket as records name it, with the process that a search has found.
-// Without one, unit and container are those in which the socket was made: as a rule they are those
-// of its process, too.
-func (f *Finder) Owner(s Socket, p Process) record.Owner {
-	now := time.Now()
-	if p.PID == 0 {
-		made := f.cgroups.place(s.cgroup, now)
-		p.Unit, p.Container = made.unit, made.container
-	}
-	return record.Owner{
-		UID: s.UID, User: f.users.name(s.UID, now), // "" if /etc/passwd has none
-		PID: p.PID, Process: p.Name, Exe: p.Exe, Unit: p.Unit, Container: p.Container,
-	}
-}
-
-// Socket returns the socket by which a client sends to a server: of TCP one that is opening a
-// connection, whose SYN must not have been answered; of an echo request, whose identifier is the
-// client's port, the ping socket or a raw one. Without one the client is not of this host, or has
-// given up. It takes some microseconds.
-func (f *Finder) Socket(p flow.Proto, client, server netip.AddrPort) (s Socket, ok bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, err := f.sockets.find(p, client, server)
-	switch {
-	case err == nil:
-		if p == flow.TCP || p == flow.UDP && server.Port() == portDNS {
-			s.client, s.ends = client, f.last.ends
-		}
-		return s, true
-	case errors.Is(err, errNoSocket):
-		f.stats.NotFound[NoSocket]++
-	case errors.Is(err, errShared):
-		f.stats.NotFound[Shared]++
-	case errors.Is(err, errBusy):
-		f.stats.NotFound[Busy]++
-	default:
-		f.stats.NotFound[Failed]++
-	}
-	return Socket{}, false
-}
-
-// IsStill reports whether Socket would return the same socket again. It counts nothing.
-func (f *Finder) IsStill(s Socket, p flow.Proto, client, server netip.AddrPort) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.sockets.isStill(&s, p, client, server)
-}
-
-// countEnd counts an end of a client that another Finder is told, and returns its number.
-func (f *Finder) countEnd() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.last.ends++
-	return f.last.ends
-}
 
 // closedAs takes an end of a client, with the number that countEnd of another Finder has returned.
 func (f *Finder) closedAs(client netip.AddrPort, number uint64) {
@@ -238,8 +144,7 @@ func (f *Finder) Close() error {
 	f.done.Wait()
 	f.last.close()
 	f.processes.fresh.close()
-	f.cgroups.close()
-	return f.sockets.close()
+	return f.kernel.Close()
 }
 
 // lacks returns the names of the capabilities that this process lacks to see descriptors of other

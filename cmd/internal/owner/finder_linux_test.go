@@ -296,8 +296,8 @@ func TestSearchIsCutShort(t *testing.T) {
 func TestSearchThatWaits(t *testing.T) {
 	t.Parallel()
 	f := &Finder{
-		budgets: newBudgets(), patience: time.Second, total: 3, running: map[uint32]int{7: 3},
-		stats: Stats{NotFound: make(map[Reason]uint64)},
+		kernel:   &kernel{budgets: newBudgets(), stats: Stats{NotFound: make(map[Reason]uint64)}},
+		patience: time.Second, total: 3, running: map[uint32]int{7: 3},
 	}
 	ended := 0
 	waits := func(since time.Duration) *search {
@@ -323,8 +323,8 @@ func TestSearchThatWaits(t *testing.T) {
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	f := &Finder{
-		uid: 0, queue: make(chan *search, maxSearches), budgets: newBudgets(),
-		running: make(map[uint32]int), stats: Stats{NotFound: make(map[Reason]uint64)},
+		kernel: &kernel{budgets: newBudgets(), stats: Stats{NotFound: make(map[Reason]uint64)}},
+		queue:  make(chan *search, maxSearches), running: make(map[uint32]int),
 	}
 	began := 0
 	for uid := range uint32(8) {

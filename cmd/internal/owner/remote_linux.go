@@ -2,26 +2,24 @@ package owner
 
 import (
 	"io"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 )
 
-// Remote is a Finder whose searches another process makes. It asks the kernel for sockets itself,
-// which takes no right.
+// Remote finds owners as a Finder does, but another process makes its searches. It asks the kernel
+// for sockets itself, which takes no right.
 type Remote struct {
-	*Finder // of sockets alone
-	ask     func(questions []byte) bool
-	lacks   []string // of the other process
+	*kernel
+	ask   func(questions []byte) bool
+	lacks []string // of the other process
 
 	done sync.WaitGroup // searches that go on
 
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards all below; kernel.mu is taken with it
 	ends    []byte     // items that go along with the next questions
 	asked   map[uint32]func(Process, Reason)
 	last    uint32 // id of a question
-	stats   Stats  // of searches
 	message []byte
 	gone    bool // the other process is
 }
@@ -30,31 +28,15 @@ type Remote struct {
 // Finder.Serve of the other process, and reports whether it is on its way; it does not keep it, and
 // must not block. Take gets the answers. lacks is Finder.Lacks in the other process.
 func NewRemote(n *Network, ask func(questions []byte) bool, lacks []string) (*Remote, error) {
-	f, err := NewFinder(n)
+	k, err := newKernel(n)
 	if err != nil {
 		return nil, err
 	}
-	return &Remote{
-		Finder: f, ask: ask, lacks: lacks,
-		asked: make(map[uint32]func(Process, Reason)), stats: Stats{NotFound: make(map[Reason]uint64)},
-	}, nil
+	return &Remote{kernel: k, ask: ask, lacks: lacks, asked: make(map[uint32]func(Process, Reason))}, nil
 }
 
 // Lacks returns the capabilities without which processes of other users cannot be found.
 func (r *Remote) Lacks() []string { return r.lacks }
-
-// Stats returns the counters.
-func (r *Remote) Stats() Stats {
-	all := r.Finder.Stats()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all.Found += r.stats.Found
-	all.NotFound = maps.Clone(all.NotFound)
-	for reason, n := range r.stats.NotFound {
-		all.NotFound[reason] += n
-	}
-	return all
-}
 
 // SetUsers takes the names of users from a file of the form of passwd(5), and reads none itself
 // from now on.
@@ -88,7 +70,7 @@ func (r *Remote) Search(queries []Query) {
 			q := &some[i]
 			if q.Searching = sent; !sent {
 				q.Reason = Failed
-				r.count(Failed)
+				r.count(Failed, 1)
 				continue
 			}
 			r.last++
@@ -115,18 +97,14 @@ func (r *Remote) Answered(result Result) {
 	if !ok {
 		reason = Failed
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.count(reason)
+	r.count(reason, 1)
 }
 
-// count counts the result of a search. mu is held.
-func (r *Remote) count(why Reason) {
-	if why == Found {
-		r.stats.Found++
-	} else {
-		r.stats.NotFound[why]++
-	}
+// count counts searches with a result.
+func (r *Remote) count(why Reason, n uint64) {
+	r.kernel.mu.Lock()
+	defer r.kernel.mu.Unlock()
+	r.counted(why, n)
 }
 
 // Leave ends all searches: the other process is gone.
@@ -135,8 +113,8 @@ func (r *Remote) Leave() {
 	r.gone = true
 	left := r.asked
 	r.asked = make(map[uint32]func(Process, Reason))
-	r.stats.NotFound[Failed] += uint64(len(left))
 	r.mu.Unlock()
+	r.count(Failed, uint64(len(left)))
 	for _, done := range left {
 		done(Process{}, Failed)
 		r.done.Done()
@@ -154,7 +132,7 @@ func (r *Remote) Take(message []byte) error {
 		return errMessage
 	}
 	delete(r.asked, a.id)
-	r.count(a.reason)
+	r.count(a.reason, 1)
 	r.mu.Unlock()
 	done(a.process, a.reason)
 	r.done.Done()
@@ -164,5 +142,5 @@ func (r *Remote) Take(message []byte) error {
 // Close returns when all searches have ended. None may begin after it was called.
 func (r *Remote) Close() error {
 	r.done.Wait()
-	return r.Finder.Close()
+	return r.kernel.Close()
 }

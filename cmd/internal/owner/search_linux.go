@@ -85,7 +85,7 @@ func (f *Finder) confirmAtOnce(q *Query) bool {
 		return false
 	}
 	f.budgets.search(q.Socket.UID, q.looks+looksToConfirm, time.Now())
-	f.stats.Found++
+	f.counted(Found, 1)
 	q.Process = h.Process
 	return true
 }
@@ -102,7 +102,7 @@ func (f *Finder) begin(q *Query) {
 		q.Reason = Budget
 	}
 	if q.Reason != Found {
-		f.stats.NotFound[q.Reason]++
+		f.counted(q.Reason, 1)
 		return
 	}
 	f.total++
@@ -245,11 +245,9 @@ func (f *Finder) count(s *search, why Reason) {
 	if f.running[uid]--; f.running[uid] == 0 {
 		delete(f.running, uid)
 	}
+	f.counted(why, 1)
 	if why == Found {
-		f.stats.Found++
 		s.looks += looksToName
-	} else {
-		f.stats.NotFound[why]++
 	}
 	f.budgets.search(uid, s.looks, time.Now())
 }
