@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,10 +26,12 @@ func split(address string) (network, addr string) {
 // when the listener is closed.
 func Listen(address string) (net.Listener, error) {
 	network, addr := split(address)
+	listen := net.Listen
 	if network == "unix" {
 		removeStale(addr)
+		listen = listenPrivately
 	}
-	l, err := net.Listen(network, addr)
+	l, err := listen(network, addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, hint.Fail(fmt.Errorf("listen on %s: %w", address, err),
@@ -42,12 +45,24 @@ func Listen(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
 	if network == "unix" {
-		if err := os.Chmod(addr, 0o660); err != nil {
+		if err := os.Chmod(addr, socketMode); err != nil { // the umask may have taken the group's right
 			l.Close()
 			return nil, fmt.Errorf("listen on %s: %w", address, err)
 		}
 	}
 	return l, nil
+}
+
+// socketMode lets owner and group connect.
+const socketMode = 0o660
+
+// listenPrivately listens at a file that has socketMode, or less, from its beginning: one who
+// connects before chmod(2) would be served.
+func listenPrivately(network, addr string) (net.Listener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), socketMode) }) // Linux alone has it count (unix(7))
+	}}
+	return config.Listen(context.Background(), network, addr)
 }
 
 // removeStale removes the socket of a process that has died.

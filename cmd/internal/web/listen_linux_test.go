@@ -51,3 +51,36 @@ func listenAs(t *testing.T, uid int, path string) error {
 	}()
 	return <-listening
 }
+
+// TestListenPrivately listens with each umask: from the beginning others than owner and group may
+// not connect. The thread has a umask of its own, and ends with it.
+func TestListenPrivately(t *testing.T) {
+	t.Parallel()
+	for _, umask := range []int{0, 0o002, 0o022, 0o077} {
+		path := filepath.Join(t.TempDir(), "http.sock")
+		done := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread() // and never unlocked
+			if err := unix.Unshare(unix.CLONE_FS); err != nil {
+				done <- err
+				return
+			}
+			unix.Umask(umask)
+			l, err := listenPrivately("unix", path)
+			if err == nil {
+				t.Cleanup(func() { _ = l.Close() })
+			}
+			done <- err
+		}()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		var stat unix.Stat_t
+		if err := unix.Stat(path, &stat); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := stat.Mode&0o777, uint32(socketMode&^umask); got != want {
+			t.Errorf("umask %03o: mode %03o, want %03o", umask, got, want)
+		}
+	}
+}
