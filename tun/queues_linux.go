@@ -20,7 +20,7 @@ func Open(name string, mtu, queues int) (*Device, error) {
 }
 
 // Create makes a TUN interface with an MTU in bytes and 1 to MaxQueues queues, and returns the
-// descriptor of each queue. The interface lives as long as one of them. It needs CAP_NET_ADMIN in
+// descriptor of each queue. No other user without CAP_NET_ADMIN can open more queues. The interface lives as long as one of them. It needs CAP_NET_ADMIN in
 // the network namespace. The error wraps os.ErrExist when an interface of that name exists,
 // os.ErrPermission when the privilege is missing and os.ErrNotExist when there is no /dev/net/tun.
 func Create(name string, mtu, queues int) ([]*os.File, error) {
@@ -45,7 +45,7 @@ func Create(name string, mtu, queues int) ([]*os.File, error) {
 			files = append(files, f)
 		}
 		if err == nil && i == 0 {
-			err = setMTU(name, mtu)
+			err = errors.Join(own(f), setMTU(name, mtu))
 		}
 		if err != nil {
 			closeAll(files)
@@ -78,6 +78,12 @@ func openQueue(name string, flags uint16) (*os.File, error) {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), devicePath), nil
+}
+
+// own has an interface belong to the user of this process. One that belongs to no user lets all
+// open queues of it.
+func own(queue *os.File) error {
+	return unix.IoctlSetInt(int(queue.Fd()), unix.TUNSETOWNER, os.Geteuid())
 }
 
 func setMTU(name string, mtu int) error {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"syntap/tun"
 	"syntap/tun/packet"
 	"syntap/tun/tuntest"
@@ -182,5 +184,41 @@ func TestBusyNameIsRefusedToQueues(t *testing.T) {
 	}
 	if q.dev.MTU() != 1500 || q.ns.Link("tap0").Attrs().MTU != 1500 {
 		t.Errorf("MTU %d and %d, want 1500", q.dev.MTU(), q.ns.Link("tap0").Attrs().MTU)
+	}
+}
+
+// TestQueueOfAnother has a user without rights open one more queue: it would get a share of all
+// packets, and its own would be taken for the router's.
+func TestQueueOfAnother(t *testing.T) {
+	t.Parallel()
+	q := openQueues(t, 2)
+	err := q.ns.Do(func() error { // on a thread of its own
+		const nobody = 65534
+		become := func(uid uintptr) unix.Errno {
+			_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, ^uintptr(0), uid, ^uintptr(0))
+			return errno
+		}
+		root := uintptr(os.Geteuid())
+		if errno := become(nobody); errno != 0 {
+			return errno
+		}
+		defer become(root)
+		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		ifr, err := unix.NewIfreq("tap0")
+		if err != nil {
+			return err
+		}
+		ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
+		return unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
+	})
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EACCES):
+		t.Skipf("there is no other user, or it may not open /dev/net/tun: %v", err)
+	case !errors.Is(err, unix.EPERM):
+		t.Errorf("another user opens a queue: %v, want %v", err, unix.EPERM)
 	}
 }
