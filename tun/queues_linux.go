@@ -1,10 +1,12 @@
 package tun
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,9 +22,10 @@ func Open(name string, mtu, queues int) (*Device, error) {
 }
 
 // Create makes a TUN interface with an MTU in bytes and 1 to MaxQueues queues, and returns the
-// descriptor of each queue. No other user without CAP_NET_ADMIN can open more queues. The interface lives as long as one of them. It needs CAP_NET_ADMIN in
-// the network namespace. The error wraps os.ErrExist when an interface of that name exists,
-// os.ErrPermission when the privilege is missing and os.ErrNotExist when there is no /dev/net/tun.
+// descriptor of each queue. No other user without CAP_NET_ADMIN can open more queues. The interface
+// lives as long as one of them. It needs CAP_NET_ADMIN in the network namespace. The error wraps
+// os.ErrExist when an interface of that name exists, os.ErrPermission when the privilege is missing
+// and os.ErrNotExist when there is no /dev/net/tun.
 func Create(name string, mtu, queues int) ([]*os.File, error) {
 	if _, err := net.InterfaceByName(name); err == nil {
 		return nil, createError(name, os.ErrExist)
@@ -45,7 +48,7 @@ func Create(name string, mtu, queues int) ([]*os.File, error) {
 			files = append(files, f)
 		}
 		if err == nil && i == 0 {
-			err = errors.Join(own(f), setMTU(name, mtu))
+			err = errors.Join(own(f, name), setMTU(name, mtu))
 		}
 		if err != nil {
 			closeAll(files)
@@ -80,10 +83,66 @@ func openQueue(name string, flags uint16) (*os.File, error) {
 	return os.NewFile(uintptr(fd), devicePath), nil
 }
 
+// errTaken is the error of an interface of which another process has opened a queue before it had
+// an owner.
+var errTaken = errors.New("another process has opened a queue of it")
+
 // own has an interface belong to the user of this process. One that belongs to no user lets all
-// open queues of it.
-func own(queue *os.File) error {
-	return unix.IoctlSetInt(int(queue.Fd()), unix.TUNSETOWNER, os.Geteuid())
+// open queues of it, if it has several: the first has to be the only one.
+func own(queue *os.File, name string) error {
+	if err := unix.IoctlSetInt(int(queue.Fd()), unix.TUNSETOWNER, os.Geteuid()); err != nil {
+		return err
+	}
+	n, err := countQueues(name)
+	if err == nil && n > 1 {
+		err = errTaken
+	}
+	return err
+}
+
+// countQueues returns how many queues an interface has that may have several, also those that are
+// detached (rtnetlink(7), linux/if_link.h).
+func countQueues(name string) (n uint32, err error) {
+	const tunQueues, tunDisabledQueues = 8, 9 // IFLA_TUN_NUM_QUEUES, IFLA_TUN_NUM_DISABLED_QUEUES
+	rib, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
+	if err != nil {
+		return 0, fmt.Errorf("list interfaces: %w", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(rib)
+	if err != nil {
+		return 0, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, m := range messages {
+		if m.Header.Type != unix.RTM_NEWLINK || len(m.Data) < unix.SizeofIfInfomsg {
+			continue
+		}
+		link := m.Data[unix.SizeofIfInfomsg:]
+		if string(attribute(link, unix.IFLA_IFNAME)) != name+"\x00" {
+			continue
+		}
+		data := attribute(attribute(link, unix.IFLA_LINKINFO), unix.IFLA_INFO_DATA)
+		for _, kind := range []uint16{tunQueues, tunDisabledQueues} {
+			if value := attribute(data, kind); len(value) == 4 {
+				n += binary.NativeEndian.Uint32(value)
+			}
+		}
+	}
+	return n, nil
+}
+
+// attribute returns the value of an attribute of netlink among others; nil where there is none.
+func attribute(all []byte, kind uint16) []byte {
+	for len(all) >= unix.SizeofRtAttr {
+		n := int(binary.NativeEndian.Uint16(all))
+		if n < unix.SizeofRtAttr || n > len(all) {
+			return nil
+		}
+		if binary.NativeEndian.Uint16(all[2:])&^unix.NLA_F_NESTED == kind {
+			return all[unix.SizeofRtAttr:n]
+		}
+		all = all[min((n+3)&^3, len(all)):]
+	}
+	return nil
 }
 
 func setMTU(name string, mtu int) error {

@@ -222,3 +222,25 @@ func TestQueueOfAnother(t *testing.T) {
 		t.Errorf("another user opens a queue: %v, want %v", err, unix.EPERM)
 	}
 }
+
+// TestQueueBeforeOwner has another process open a queue before the interface has an owner.
+func TestQueueBeforeOwner(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]error{1: nil, 2: tun.ErrTaken} {
+		err := tuntest.NewNamespace(t).Do(func() error {
+			var files []*os.File
+			for range n {
+				f, err := tun.OpenQueue("tap0", unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR|unix.IFF_MULTI_QUEUE)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				files = append(files, f)
+			}
+			return tun.Own(files[0], "tap0")
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("of %d queues: %v, want %v", n, err, want)
+		}
+	}
+}
