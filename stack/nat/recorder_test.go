@@ -53,7 +53,7 @@ func TestNoDatagramBeforeItsRecord(t *testing.T) {
 			{Proto: tunflow.UDP, Client: client, Server: second, Length: 5, Upstream: target2},
 		}
 		ignoreTime := cmpopts.IgnoreFields(tunflow.Datagram{}, "Time", "Decision", "Opening")
-		compare := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+		compare := cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
 		if diff := cmp.Diff(want, opened, ignoreTime, compare); diff != "" {
 			t.Errorf("openings (-want +got):\n%s", diff)
 		}
