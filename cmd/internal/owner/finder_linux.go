@@ -46,7 +46,8 @@ func newFinder(n *Network, patience time.Duration) (*Finder, error) {
 		waiting: make(map[uint32][]*search), late: make(map[uint32]bool), patience: patience,
 	}
 	f.processes = processes{
-		root: k.network.Root, place: k.network.place, known: make(map[uint32]found), fresh: newFresh(), recent: f.recent, guess: f.guess, name: f.name,
+		root: k.network.Root, place: k.network.place,
+		known: make(map[uint32]found), fresh: newFresh(), recent: f.recent, guess: f.guess, name: f.name,
 	}
 	f.done.Go(f.run)
 	return f, nil
