@@ -19,6 +19,7 @@ type handshake struct {
 	timer    *time.Timer   // ends the phase
 	deadline time.Time     // of the phase
 	stood    time.Duration // by Stack.stood when the deadline was set
+	putOff   bool          // the deadline has been
 	dialling bool          // dial is running and owns the host socket
 	unwanted bool          // with dialling: dial is to close the socket
 	abandon  func()        // with dialling: ends the work of dial early; nil = it is quick
@@ -37,7 +38,7 @@ type handshake struct {
 // setDeadline bounds the present phase. Stack.mu is held.
 func (c *conn) setDeadline(d time.Duration) {
 	h := c.handshake
-	h.deadline, h.stood = time.Now().Add(d), c.stack.stood.sofar()
+	h.deadline, h.stood, h.putOff = time.Now().Add(d), c.stack.stood.sofar(), false
 	if h.timer == nil {
 		h.timer = time.AfterFunc(d, c.expire)
 		return
@@ -66,7 +67,11 @@ func (c *conn) expire() {
 		return
 	}
 	if stood := s.stood.sofar() - h.stood; stood > 0 { // frames that arrived in time may not be read yet
+		if !h.putOff {
+			stood += s.o.sweepTick()
+		}
 		c.setDeadline(stood)
+		h.putOff = true
 		s.mu.Unlock()
 		return
 	}

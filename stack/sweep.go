@@ -20,16 +20,15 @@ const stillFor = 4
 // sweepUntil sweeps until stop is closed. One goroutine serves all connections: a timer for each
 // would have to be reset with every byte.
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
-	every := s.o.sweepInterval / sweepFaster
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(s.o.sweepTick())
 	defer ticker.Stop()
 	looked := time.Now()
 	for tick := 1; ; tick++ {
+		s.stood.note(s.o.sweepTick())
 		select {
 		case <-stop:
 			return
 		case <-ticker.C:
-			s.stood.note(every)
 			s.lingering.Sweep(false)
 			if now := time.Now(); s.o.Stalled != nil && now.Sub(looked) >= stallInterval-stallInterval/10 {
 				looked = now
@@ -45,15 +44,18 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	}
 }
 
+// sweepTick is the time between ticks of the sweeper.
+func (o *Options) sweepTick() time.Duration { return o.sweepInterval / sweepFaster }
+
 // standstill is the time for which this process has not run, because the machine was busy,
-// suspended or stopped: late ticks of the sweeper show it.
+// suspended or stopped: late ticks of the sweeper show it. It has not run for up to a tick longer.
 type standstill struct {
 	mu   sync.Mutex
 	next time.Time     // tick; the zero value is none
 	sum  time.Duration // until the last tick
 }
 
-// note notes a tick.
+// note notes a tick, and when the next one is due.
 func (s *standstill) note(every time.Duration) {
 	so := s.sofar()
 	s.mu.Lock()

@@ -58,14 +58,17 @@ type standstill struct{ at, lasted time.Duration } // at = ran
 // late is how much later a tick comes after a standstill.
 const late = 200 * time.Millisecond
 
-// note takes the time since the last tick, and returns for how long the process has stood still
-// since it had run a while less than now.
+// note takes the time since the last tick, and returns for how long, at most, the process has stood
+// still since it had run a while less than now.
 func (s *standstills) note(passed, while time.Duration) (sum time.Duration) {
 	s.ran += min(passed, tick)
 	if passed >= tick+late {
 		s.all = append(s.all, standstill{s.ran, passed - tick})
 	}
 	s.all = slices.DeleteFunc(s.all, func(one standstill) bool { return one.at <= s.ran-while-tick })
+	if len(s.all) > 0 {
+		sum = tick // it may have stopped right after one
+	}
 	for _, one := range s.all {
 		sum += one.lasted
 	}

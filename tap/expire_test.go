@@ -13,11 +13,11 @@ func TestStandstills(t *testing.T) {
 	}{
 		{tick, 0},
 		{tick + late/2, 0},
-		{8 * tick, 7 * tick},
-		{tick, 7 * tick},
-		{3 * tick, 9 * tick},
-		{tick, 9 * tick}, {tick, 9 * tick}, {tick, 9 * tick}, // the first is over after while, and a tick
-		{tick, 2 * tick}, {tick, 2 * tick},
+		{8 * tick, 8 * tick},
+		{tick, 8 * tick},
+		{3 * tick, 10 * tick},
+		{tick, 10 * tick}, {tick, 10 * tick}, {tick, 10 * tick}, // the first is over after while, and a tick
+		{tick, 3 * tick}, {tick, 3 * tick},
 		{tick, 0},
 	} {
 		if got := s.note(tt.passed, while); got != tt.want {
