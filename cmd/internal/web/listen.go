@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,15 +54,6 @@ func Listen(address string) (net.Listener, error) {
 
 // socketMode lets owner and group connect.
 const socketMode = 0o660
-
-// listenPrivately listens at a file that has socketMode, or less, from its beginning: one who
-// connects before chmod(2) would be served.
-func listenPrivately(network, addr string) (net.Listener, error) {
-	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), socketMode) }) // Linux alone has it count (unix(7))
-	}}
-	return config.Listen(context.Background(), network, addr)
-}
 
 // removeStale removes the socket of a process that has died.
 func removeStale(path string) {
