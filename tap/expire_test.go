@@ -16,8 +16,11 @@ func TestStandstills(t *testing.T) {
 		{8 * tick, 8 * tick},
 		{tick, 8 * tick},
 		{3 * tick, 10 * tick},
-		{tick, 10 * tick}, {tick, 10 * tick}, {tick, 10 * tick}, // the first is over after while, and a tick
-		{tick, 3 * tick}, {tick, 3 * tick},
+		{tick, 10 * tick},
+		{tick, 10 * tick},
+		{tick, 10 * tick},
+		{tick, 3 * tick}, // the first is over after while, and a tick
+		{tick, 3 * tick},
 		{tick, 0},
 	} {
 		if got := s.note(tt.passed, while); got != tt.want {

@@ -50,7 +50,6 @@ func newResolver(conf string, relays []netip.Addr, onHost func(netip.Addr) bool)
 		lines = slices.Insert(lines, 0, "nameserver "+relays[0].String()+"\n")
 		r.servers[relays[0]] = loopback4
 		r.order = append(r.order, loopback4)
-		used++
 	}
 	r.conf = strings.Join(lines, "")
 	r.changed = r.conf != conf
