@@ -73,7 +73,7 @@ func (s *Stack) admit(key connKey, isn uint32, syn []byte) *conn {
 		return nil
 	}
 	c := newConn(s, key, isn, syn)
-	c.payer, c.fixed, c.isLocal = payer, fixed, isLocal
+	c.memory.payer, c.memory.fixed, c.isLocal = payer, fixed, isLocal
 	c.unhold = s.dialer.Hold(key.server.Addr())
 	s.noteDSCP(c, dscpOf(syn))
 	s.conns[key] = c
@@ -92,9 +92,9 @@ func (s *Stack) forget(c *conn) {
 		c.handshake.stopTimers()
 	}
 	s.stats.TCPFlows.Add(-1)
-	c.payer.Charge(-c.fixed)
-	c.leaveRoom()
-	s.memory.Leave(&c.payer)
+	c.memory.payer.Charge(-c.memory.fixed)
+	c.memory.leaveRoom()
+	s.memory.Leave(&c.memory.payer)
 	var next *conn
 	waits := c.next != nil && time.Since(c.next.at) < nextSYNAge
 	if waits {

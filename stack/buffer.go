@@ -58,13 +58,13 @@ func (d *direction) noteMoved(n int) {
 	}
 	d.carried = int32(min(int(d.carried)+n, growAfter))
 	switch {
-	case f.tight.Load():
-		if d.carried >= tightMoved && (d.carried >= readMoved || !f.payer.Cramped()) {
+	case f.memory.tight.Load():
+		if d.carried >= tightMoved && (d.carried >= readMoved || !f.memory.payer.Cramped()) {
 			f.loosen()
 			d.carried = 0
 		}
 	case d.carried < growAfter:
-	case f.payer.Lend(d.price(), 2):
+	case f.memory.payer.Lend(d.price(), 2):
 		d.large.Store(true)
 		d.setBuffer(d.largeBuffer())
 		f.resizeBuffers()
@@ -94,7 +94,7 @@ func (d *direction) shrink() {
 func (d *direction) giveBufferBack() {
 	if d.large.Load() {
 		d.large.Store(false)
-		d.conn.payer.TakeBack(d.price())
+		d.conn.memory.payer.TakeBack(d.price())
 	}
 }
 
@@ -126,7 +126,7 @@ func (d *direction) price() int64 {
 
 // smallBuffer is the direction's size without a large buffer.
 func (d *direction) smallBuffer() int64 {
-	switch tight := d.conn.tight.Load(); {
+	switch tight := d.conn.memory.tight.Load(); {
 	case d.inbound() && tight:
 		return tightSendBuffer
 	case d.inbound():

@@ -26,7 +26,7 @@ const shortClient = 1280
 // lookForLong looks for a longer packet in a peek: the memory behind the head of its frame is a
 // view of its own. Tight buffers hide it.
 func (c *conn) lookForLong(g *peek.Views) {
-	long := c.tight.Load()
+	long := c.memory.tight.Load()
 	for i := 0; i < len(g.IOV) && !long; i++ {
 		long = g.IOV[i].Len > shortClient-tun.HeadSize
 	}
@@ -39,11 +39,11 @@ func (c *conn) lookForLong(g *peek.Views) {
 // one, two, four seconds of silence and so on until looksFor is over, and each second while bytes
 // before others are missing, or its answer. It reports whether it has.
 func (c *conn) askClient(stall *tunflow.Stall) bool {
-	due := stall.Missing > 0 || stall.Held > 0 || c.unheard > 0 || c.silent&(c.silent-1) == 0
+	due := stall.Missing > 0 || stall.Held > 0 || c.sweep.unheard > 0 || c.sweep.silent&(c.sweep.silent-1) == 0
 	if due && stall.Silent <= looksFor && c.mayAskClient(stall.Missing > 0 || stall.Held > 0) && c.beginQuestion() {
 		return true
 	}
-	c.unheard = 0
+	c.sweep.unheard = 0
 	return false
 }
 
@@ -51,7 +51,7 @@ func (c *conn) askClient(stall *tunflow.Stall) bool {
 func (c *conn) mayAskClient(hangs bool) bool {
 	s := c.stack
 	if c.isLocal || c.seen.has(clientLong|clientReset) || s.o.First == nil ||
-		!hangs && (c.unheard >= mostUnheard || s.questions >= mostQuestions) {
+		!hangs && (c.sweep.unheard >= mostUnheard || s.questions >= mostQuestions) {
 		return false
 	}
 	looks, _ := s.o.First(c.key.server.Port())
@@ -85,7 +85,7 @@ func (c *conn) beginQuestion() bool {
 		return false
 	}
 	s.questions++
-	c.unheard++
+	c.sweep.unheard++
 	netstack.ProbeClient(c.ep, s.keepalive().Idle)
 	return true
 }
@@ -94,7 +94,7 @@ func (c *conn) beginQuestion() bool {
 // is one. It returns the bytes that the client has sent and that have not come, if they make up for
 // a full segment.
 func (c *conn) hearClient() (missing uint64, heard bool) {
-	if c.unheard == 0 {
+	if c.sweep.unheard == 0 {
 		return 0, false
 	}
 	missing, heard = c.stack.asked.End(c.key.client, c.key.server)
@@ -103,12 +103,12 @@ func (c *conn) hearClient() (missing uint64, heard bool) {
 		netstack.SetKeepalive(c.ep, k.Idle, k.Interval, k.Probes) // no answer to a question is no silence
 		return 0, false
 	}
-	c.unheard = 0
+	c.sweep.unheard = 0
 	if missing < farseq.Least {
 		return 0, true
 	}
-	if c.missed == 0 {
-		c.missed = c.silent
+	if c.sweep.missed == 0 {
+		c.sweep.missed = c.sweep.silent
 	}
 	return missing, true
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
-	"syntap/stack/budget"
 	"syntap/stack/clientpath"
 	"syntap/stack/dial"
 	"syntap/stack/gate"
@@ -80,19 +78,7 @@ type conn struct {
 	moved   atomic.Uint32 // movedForSweep and movedForStall: a byte has crossed since then
 	lasted  time.Duration // until both directions were done; written before the phase closing
 
-	// The sweeper's.
-	pause   int32  // of the host socket in ms, while resendSooner bounds it; 0 = it does not
-	silent  uint16 // looks since the last byte
-	again   uint16 // such a look, before which it is not looked at
-	missed  uint16 // such a look, by which the far side had told that bytes are missing
-	still   uint8  // ticks without a byte, up to when the directions know
-	settled bool   // nothing is outstanding: no stall
-	asking  bool   // the far side, whether bytes are missing
-	unheard uint8  // questions to the client in a row without an answer (askClient)
-	endless bool   // the host socket had no TCP_USER_TIMEOUT, before resendSooner
-
-	listens bool // the outbound direction's: the client's first bytes are looked at
-
+	sweep  swept
 	prober probe.Prober // of the far side; Ask, Withhold and End are called with stack.mu held
 	// far is nil where the numbers of the far side are not known. What it points to is guarded by
 	// stack.mu.
@@ -111,14 +97,7 @@ type conn struct {
 	unsent []byte         // read, and not yet taken by netstack
 	buffer *[maxRead]byte // that unsent stands in, if it is kept
 
-	payer    budget.Payer  // of all memory that the connection holds
-	fixed    int64         // charged besides room and large buffers; guarded by stack.mu
-	room     atomic.Int64  // charged for its buffers; -1 = gone
-	tight    atomic.Bool   // its buffers are tight
-	loosened atomic.Bool   // its room is lent
-	sizing   sync.Mutex    // held while buffers are resized
-	socket   atomic.Uint32 // a sockmem.Size, of the host socket; written with sizing held
-	kept     atomic.Int32  // bytes of memory behind unsent
+	memory holding
 }
 
 // connKey identifies a TCP connection by its ends: a client's connection, or that of a host socket,
@@ -173,8 +152,8 @@ func newConn(s *Stack, key connKey, isn uint32, syn []byte) *conn {
 	c.outbound.init(c)
 	c.inbound.init(c)
 	c.directions.Store(2)
-	c.listens = s.o.FlowDone != nil
-	if key.server.Port() == inspect.PortDNS && (c.listens || s.o.DNSAnswered != nil) {
+	c.outbound.listens = s.o.FlowDone != nil
+	if key.server.Port() == inspect.PortDNS && (c.outbound.listens || s.o.DNSAnswered != nil) {
 		c.dns = new(peek.DNS)
 	}
 	return c

@@ -184,10 +184,10 @@ func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss pack
 		return -1, 0, err
 	}
 	mss, err = s.sizeStream(fd, c.key, target.Addr())
-	c.socket.Store(uint32(sockmem.ByKernel))
-	if c.payer.Cramped() {
+	c.memory.socket.Store(uint32(sockmem.ByKernel))
+	if c.memory.payer.Cramped() {
 		sockmem.Resize(fd, sockmem.TightAtFirst)
-		c.socket.Store(uint32(sockmem.TightAtFirst))
+		c.memory.socket.Store(uint32(sockmem.TightAtFirst))
 	}
 	if dscp := dscpOf(c.handshake.syn); dscp != 0 {
 		setDSCP(fd, target.Addr().Is6(), dscp)
@@ -234,7 +234,7 @@ func (c *conn) connected() {
 	}
 	full := s.halfOpenFull(c.key.client.Addr(), c.isLocal)
 	if full == nil && errno == 0 {
-		if account := c.takeRoom(); account != nil {
+		if account := c.memory.takeRoom(); account != nil {
 			full = s.fullOf(account)
 		}
 	}

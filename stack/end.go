@@ -269,8 +269,8 @@ func (c *conn) close() {
 	s := c.stack
 	c.lasted = time.Since(c.started)
 	c.gate.EndWait()
-	c.first.End(&c.payer)
-	c.dns.End(&c.payer)
+	c.first.End(&c.memory.payer)
+	c.dns.End(&c.memory.payer)
 	s.mu.Lock()
 	s.sockets.Give(c.upstream)
 	c.prober.End()
@@ -289,7 +289,7 @@ func (c *conn) close() {
 		s.poller.Remove(c.fd)
 		s.lingering.Close(c.fd, c.key.client.Addr(), c.isLocal)
 	}
-	c.setRoom(c.inbound.smallBuffer()) // of which netstack may still send bytes
+	c.memory.setRoom(c.inbound.smallBuffer()) // of which netstack may still send bytes
 	c.outbound.giveBufferBack()
 	if c.seen.has(clientReset) {
 		c.ep.Abort()

@@ -75,8 +75,8 @@ func (c *conn) hasAll() bool {
 // awaitMore leaves n bytes in netstack until more arrive or the client's time is over. If its
 // buffers are tight, they are enlarged, because a ClientHello may need that.
 func (c *conn) awaitMore(n int) {
-	if c.tight.Load() && n >= peek.TightWrite {
-		if c.loosen(); c.tight.Load() { // there is no room for more
+	if c.memory.tight.Load() && n >= peek.TightWrite {
+		if c.loosen(); c.memory.tight.Load() { // there is no room for more
 			c.forbid(nil)
 			return
 		}

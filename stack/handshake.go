@@ -95,7 +95,7 @@ func (s *Stack) beginsTight(client, server netip.AddrPort) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conns[connKey{client: client, server: server}]
-	return c != nil && c.tight.Load()
+	return c != nil && c.memory.tight.Load()
 }
 
 // accept makes netstack answer a SYN. It returns when the client has acknowledged the SYN-ACK.

@@ -28,7 +28,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		router.mu.Lock()
 		defer router.mu.Unlock()
 		for _, c := range router.conns {
-			if c.tight.Load() {
+			if c.memory.tight.Load() {
 				return true
 			}
 		}

@@ -60,17 +60,17 @@ func (c *conn) writeFirst(g *peek.Views) (int, syscall.Errno) {
 
 // hearFar evaluates the far side's answer to the probe of the last look.
 func (c *conn) hearFar() {
-	if !c.asking {
+	if !c.sweep.asking {
 		return
 	}
-	c.asking = false
+	c.sweep.asking = false
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
 	if far := c.far.Load(); far != nil && c.phase.Load() == established {
 		info, _ := sockmem.TCP(c.fd)
 		if from, missing := far.question.End(c.fd, &info); missing {
 			far.missing, far.from = true, from
-			c.missed = c.silent
+			c.sweep.missed = c.sweep.silent
 		}
 	}
 }
@@ -85,12 +85,12 @@ func (c *conn) askFar(stall *tunflow.Stall) {
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
 	far := c.far.Load()
-	if far == nil && stall.Held == 0 || c.phase.Load() != established || readable(c.fd) > 0 || c.kept.Load() > 0 {
+	if far == nil && stall.Held == 0 || c.phase.Load() != established || readable(c.fd) > 0 || c.memory.kept.Load() > 0 {
 		return
 	}
 	if far != nil && stall.Missing == 0 && stall.Held == 0 {
 		if info, ok := sockmem.TCP(c.fd); ok {
-			c.asking = true
+			c.sweep.asking = true
 			far.question.Ask(c.fd, far.origin, &info, c.stack.attach())
 		}
 	}

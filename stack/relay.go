@@ -28,6 +28,7 @@ type direction struct {
 	bytes   uint64 // moved in all
 	carried int32  // bytes since its buffer in netstack was small, up to growAfter
 	done    bool   // it has ended
+	listens bool   // the client's first bytes are looked at; of the outbound direction
 }
 
 func (d *direction) init(c *conn) {
@@ -64,7 +65,7 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 		}
 		open := c.gate.Open()
 		all := !open && c.hasAll()
-		g.Begin(budget, c.tight.Load() && open)
+		g.Begin(budget, c.memory.tight.Load() && open)
 		if _, err := c.ep.Read(g, tcpip.ReadOptions{Peek: true}); err != nil {
 			return moved, c.nothingToSend(err)
 		}
@@ -81,14 +82,14 @@ func moveOutbound(c *conn, budget int) (moved int, more bool) {
 			return moved, false
 		}
 		if c.dns != nil {
-			c.dns.ReadQueries(g, &c.payer, c.stack.o.DNSAnswered != nil)
+			c.dns.ReadQueries(g, &c.memory.payer, c.stack.o.DNSAnswered != nil)
 		}
 		n, errno := c.write(g)
 		switch errno {
 		case 0:
 			c.gate.Sent(n)
-			if c.listens {
-				c.first, c.listens = c.first.Read(g, n, &c.payer)
+			if c.outbound.listens {
+				c.first, c.outbound.listens = c.first.Read(g, n, &c.memory.payer)
 			}
 			c.dns.Sent(n)
 			c.discard(n)
@@ -169,7 +170,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 			continue
 		}
 		if len(c.unsent) == 0 && !c.takeBlocked() {
-			if drained || c.tight.Load() && c.ep.Readiness(waiter.WritableEvents) == 0 {
+			if drained || c.memory.tight.Load() && c.ep.Readiness(waiter.WritableEvents) == 0 {
 				return moved, false // netstack will notify when it has room
 			}
 			b := c.readBuffer()
@@ -192,7 +193,7 @@ func (c *conn) moveUnsent(budget int) (moved int, more bool) {
 				c.answer.Store(peek.AnswerLength(b[:n]))
 			}
 			if c.dns != nil {
-				c.dns.ReadResponses(b[:n], &c.payer, c.answered())
+				c.dns.ReadResponses(b[:n], &c.memory.payer, c.answered())
 			}
 			if c.gate.Queries != nil {
 				c.gate.Queries.Follow(b[:n])
@@ -267,7 +268,7 @@ func (c *conn) readBuffer() []byte {
 	switch {
 	case c.inbound.large.Load():
 		return c.buffer[:]
-	case c.tight.Load():
+	case c.memory.tight.Load():
 		return c.buffer[:tightRead]
 	}
 	return c.buffer[:smallRead]
@@ -284,9 +285,9 @@ func (c *conn) keepUnsent() {
 		unsent := append([]byte(nil), c.unsent...)
 		c.releaseReadBuffer()
 		c.unsent = unsent
-		c.kept.Store(int32(cap(unsent)))
+		c.memory.kept.Store(int32(cap(unsent)))
 	default:
-		c.kept.Store(int32(len(c.buffer)))
+		c.memory.kept.Store(int32(len(c.buffer)))
 	}
 }
 
@@ -297,5 +298,5 @@ func (c *conn) releaseReadBuffer() {
 		c.stack.readBuffers.Put(c.buffer)
 		c.buffer = nil
 	}
-	c.kept.Store(0)
+	c.memory.kept.Store(0)
 }

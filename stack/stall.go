@@ -25,6 +25,19 @@ const (
 	looksFor      = 15 * time.Minute
 )
 
+// swept is the state of a connection that the sweeper alone uses.
+type swept struct {
+	pause   int32  // of the host socket in ms, while resendSooner bounds it; 0 = it does not
+	silent  uint16 // looks since the last byte
+	again   uint16 // such a look, before which it is not looked at
+	missed  uint16 // such a look, by which the far side had told that bytes are missing
+	still   uint8  // ticks without a byte, up to when the directions know
+	settled bool   // nothing is outstanding: no stall
+	asking  bool   // the far side, whether bytes are missing
+	unheard uint8  // questions to the client in a row without an answer (askClient)
+	endless bool   // the host socket had no TCP_USER_TIMEOUT, before resendSooner
+}
+
 // The bits of conn.moved.
 const (
 	movedForSweep uint32 = 1 << iota
@@ -49,22 +62,23 @@ func (s *Stack) lookForStalls() {
 
 // lookForStall is a look at one connection.
 func (c *conn) lookForStall() {
-	asked := c.asking
+	asked := c.sweep.asking
 	c.hearFar()
 	missing, heard := c.hearClient()
 	if c.takeMoved(movedForStall) {
 		c.resendSooner(false)
-		c.silent, c.again, c.missed, c.unheard, c.settled = 0, 0, 0, 0, false
+		w := &c.sweep
+		w.silent, w.again, w.missed, w.unheard, w.settled = 0, 0, 0, 0, false
 		return
 	}
-	if c.settled {
-		c.unheard = 0
+	if c.sweep.settled {
+		c.sweep.unheard = 0
 		return
 	}
-	if c.silent++; c.silent < c.again && missing == 0 && c.unheard == 0 {
+	if c.sweep.silent++; c.sweep.silent < c.sweep.again && missing == 0 && c.sweep.unheard == 0 {
 		return
 	}
-	silent := time.Duration(c.silent) * stallInterval
+	silent := time.Duration(c.sweep.silent) * stallInterval
 	server, serverWaits := c.stall(silent)
 	client, clientWaits := c.clientStall(silent, missing)
 	if heard {
@@ -74,8 +88,8 @@ func (c *conn) lookForStall() {
 	asksClient := c.askClient(&client)
 	switch {
 	case !serverWaits && !clientWaits:
-		c.again, c.settled = 2*c.silent, !asksClient
-	case silent <= stallsFor+time.Duration(c.missed)*stallInterval:
+		c.sweep.again, c.sweep.settled = 2*c.sweep.silent, !asksClient
+	case silent <= stallsFor+time.Duration(c.sweep.missed)*stallInterval:
 		if serverWaits {
 			c.askFar(&server)
 			c.stack.o.Stalled(server)
@@ -84,9 +98,9 @@ func (c *conn) lookForStall() {
 			c.stack.o.Stalled(client)
 		}
 	case !serverWaits || server.Missing > 0 || c.far.Load() == nil || silent > looksFor:
-		c.settled = true
+		c.sweep.settled = true
 	case asked:
-		c.again = 2 * c.silent
+		c.sweep.again = 2 * c.sweep.silent
 		c.stack.o.Stalled(server) // measurements may have failed so far
 	default:
 		c.askFar(&server)
@@ -102,14 +116,14 @@ const (
 	resendPause = 1000 // ms
 	mostRTT     = 200 * time.Millisecond
 	tcpRTOMaxMS = 44 // TCP_RTO_MAX_MS, of Linux 6.15
-	noPause     = -1 // of conn.pause: the kernel lacks it, or the path is slow
+	noPause     = -1 // of swept.pause: the kernel lacks it, or the path is slow
 	// With short pauses the kernel would give up after 15 s. This is its usual time.
 	givesUpAfter = 924_600 // ms (net.ipv4.tcp_retries2)
 )
 
 // resendSooner bounds the time between retransmissions, or no more.
 func (c *conn) resendSooner(on bool) {
-	if on == (c.pause != 0) {
+	if on == (c.sweep.pause != 0) {
 		return
 	}
 	c.stack.mu.Lock()
@@ -117,10 +131,10 @@ func (c *conn) resendSooner(on bool) {
 	switch {
 	case c.phase.Load() != established:
 	case on:
-		c.pause = c.boundPause()
+		c.sweep.pause = c.boundPause()
 	default:
 		c.resendAsBefore()
-		c.pause, c.endless = 0, false
+		c.sweep.pause, c.sweep.endless = 0, false
 	}
 }
 
@@ -132,7 +146,7 @@ func (c *conn) boundPause() int32 {
 	if !ok || time.Duration(info.Min_rtt)*time.Microsecond > mostRTT || err != nil || otherErr != nil || pause <= resendPause {
 		return noPause
 	}
-	if c.endless = patience == 0; c.endless {
+	if c.sweep.endless = patience == 0; c.sweep.endless {
 		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, givesUpAfter)
 	}
 	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, resendPause)
@@ -141,10 +155,10 @@ func (c *conn) boundPause() int32 {
 
 // resendAsBefore restores the host socket's own pause. stack.mu is held.
 func (c *conn) resendAsBefore() {
-	if c.pause > 0 {
-		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.pause))
+	if c.sweep.pause > 0 {
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, tcpRTOMaxMS, int(c.sweep.pause))
 	}
-	if c.endless {
+	if c.sweep.endless {
 		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 0)
 	}
 }
@@ -194,7 +208,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	if c.seen.has(looped) {
 		farseq.Drain(c.fd) // of packets that were sent again
 	}
-	if readable(c.fd) == 0 && c.kept.Load() == 0 { // else the client does not read
+	if readable(c.fd) == 0 && c.memory.kept.Load() == 0 { // else the client does not read
 		stall.Held = uint64(max(0, sockmem.Of(c.fd).Received))
 	}
 	return stall, stall.Held > 0 || stall.Incomplete || stall.Missing > 0 || info.Last_data_recv >= info.Last_data_sent && stall.Acked > 0

@@ -84,12 +84,13 @@ func (s *Stack) sweep(ticks int) {
 		}
 		c.weigh()
 		c.fitSocket()
+		w := &c.sweep
 		switch {
 		case c.takeMoved(movedForSweep):
-			c.still = 0
-		case c.still < stillFor || c.still < sweepFaster && c.large() || c.payer.Scarce() && !c.tight.Load():
-			c.still = uint8(min(int(c.still)+ticks, math.MaxUint8))
-			if c.still >= stillFor && (c.still >= sweepFaster || !c.large()) {
+			w.still = 0
+		case w.still < stillFor || w.still < sweepFaster && c.large() || c.memory.payer.Scarce() && !c.memory.tight.Load():
+			w.still = uint8(min(int(w.still)+ticks, math.MaxUint8))
+			if w.still >= stillFor && (w.still >= sweepFaster || !c.large()) {
 				c.outbound.rest()
 				c.inbound.rest()
 			}

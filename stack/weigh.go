@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -34,6 +35,18 @@ const (
 	readMoved  = 128 << 10 // more than the kernel of an end usually takes if its program reads nothing
 )
 
+// holding is the memory that a connection holds, and is charged for.
+type holding struct {
+	payer    budget.Payer  // of all of it
+	fixed    int64         // charged besides room and large buffers; guarded by stack.mu
+	room     atomic.Int64  // charged for its buffers; -1 = gone
+	tight    atomic.Bool   // its buffers are tight
+	loosened atomic.Bool   // its room is lent
+	sizing   sync.Mutex    // held while buffers are resized
+	socket   atomic.Uint32 // a sockmem.Size, of the host socket; written with sizing held
+	kept     atomic.Int32  // bytes of memory behind unsent
+}
+
 // connMemory is the memory of an idle connection in bytes, as measured: its conn, netstack's
 // endpoint with its timers, the tap's entry, and the kernel's socket, file and epoll item.
 const connMemory = 11 << 10
@@ -47,8 +60,8 @@ func (s *Stack) charge(c *conn) {
 	if c.next != nil {
 		n += int64(len(c.next.packet))
 	}
-	c.payer.Charge(n - c.fixed)
-	c.fixed = n
+	c.memory.payer.Charge(n - c.memory.fixed)
+	c.memory.fixed = n
 }
 
 // fullOf returns the counter of packets for which an account had no room.
@@ -61,101 +74,101 @@ func (s *Stack) fullOf(full *budget.Account) *atomic.Uint64 {
 
 // takeRoom charges the room of a connection that has reached its far side, or returns the account
 // that is full.
-func (c *conn) takeRoom() (full *budget.Account) {
-	if c.payer.AdmitRoomy(smallRoom) == nil {
-		c.room.Store(smallRoom)
+func (h *holding) takeRoom() (full *budget.Account) {
+	if h.payer.AdmitRoomy(smallRoom) == nil {
+		h.room.Store(smallRoom)
 		return nil
 	}
-	if full = c.payer.Admit(tightRoom); full == nil {
-		c.room.Store(tightRoom)
-		c.tight.Store(true)
+	if full = h.payer.Admit(tightRoom); full == nil {
+		h.room.Store(tightRoom)
+		h.tight.Store(true)
 	}
 	return full
 }
 
 // setRoom changes what is charged for a connection's room, unless the connection is gone.
-func (c *conn) setRoom(n int64) {
+func (h *holding) setRoom(n int64) {
 	for {
-		old := c.room.Load()
+		old := h.room.Load()
 		if old < 0 || old == n {
 			return
 		}
-		if c.room.CompareAndSwap(old, n) {
-			c.payer.Charge(n - old)
+		if h.room.CompareAndSwap(old, n) {
+			h.payer.Charge(n - old)
 			return
 		}
 	}
 }
 
 // leaveRoom ends the charge.
-func (c *conn) leaveRoom() {
-	c.payer.Charge(-c.room.Swap(-1))
-	c.endLoan()
+func (h *holding) leaveRoom() {
+	h.payer.Charge(-h.room.Swap(-1))
+	h.endLoan()
 }
 
-func (c *conn) endLoan() {
-	if c.loosened.Swap(false) {
-		c.payer.EndLoan(smallRoom - tightRoom)
+func (h *holding) endLoan() {
+	if h.loosened.Swap(false) {
+		h.payer.EndLoan(smallRoom - tightRoom)
 	}
 }
 
 // tighten gives a quiet connection tight buffers if memory is scarce. The caller owns a direction
 // that is not done.
 func (c *conn) tighten() {
-	if !c.tight.Load() && !c.payer.Scarce() {
+	if !c.memory.tight.Load() && !c.memory.payer.Scarce() {
 		return
 	}
-	c.tight.Store(true)
+	c.memory.tight.Store(true)
 	c.resizeBuffers()
-	c.endLoan()
+	c.memory.endLoan()
 	c.weigh()
 }
 
 // loosen gives a tight connection that moves bytes small buffers again, if there is memory. The
 // caller owns a direction that is not done.
 func (c *conn) loosen() {
-	if !c.payer.Lend(smallRoom-tightRoom, 1) {
+	if !c.memory.payer.Lend(smallRoom-tightRoom, 1) {
 		return
 	}
-	if !c.tight.CompareAndSwap(true, false) { // the other direction has
-		c.payer.TakeBack(smallRoom - tightRoom)
+	if !c.memory.tight.CompareAndSwap(true, false) { // the other direction has
+		c.memory.payer.TakeBack(smallRoom - tightRoom)
 		return
 	}
-	c.room.Add(smallRoom - tightRoom)
-	c.loosened.Store(true)
+	c.memory.room.Add(smallRoom - tightRoom)
+	c.memory.loosened.Store(true)
 	c.resizeBuffers()
 }
 
 // resizeBuffers sets the sizes of a connection's buffers. The caller owns a direction that is not
 // done; both directions may call it at once.
 func (c *conn) resizeBuffers() {
-	c.sizing.Lock()
-	defer c.sizing.Unlock()
+	c.memory.sizing.Lock()
+	defer c.memory.sizing.Unlock()
 	c.resizeSocket()
-	for _, h := range []*direction{&c.outbound, &c.inbound} {
-		if !h.large.Load() {
-			h.setBuffer(h.smallBuffer())
+	for _, d := range []*direction{&c.outbound, &c.inbound} {
+		if !d.large.Load() {
+			d.setBuffer(d.smallBuffer())
 		}
 	}
 }
 
 // resizeSocket bounds the buffers of the host socket. The caller keeps it from being closed.
 func (c *conn) resizeSocket() {
-	if size := c.wantedSize(); size != c.socketSize() {
+	if size := c.wantedSize(); size != c.memory.socketSize() {
 		sockmem.Resize(c.fd, size)
-		c.socket.Store(uint32(size))
+		c.memory.socket.Store(uint32(size))
 	}
 }
 
-func (c *conn) socketSize() sockmem.Size { return sockmem.Size(c.socket.Load()) }
+func (h *holding) socketSize() sockmem.Size { return sockmem.Size(h.socket.Load()) }
 
 // wantedSize returns the size for the buffers of the host socket. The kernel would let them grow to
 // several times smallRoom while the far side sends and the client does not read.
 func (c *conn) wantedSize() sockmem.Size {
 	switch large := c.large(); {
-	case c.tight.Load():
+	case c.memory.tight.Load():
 		return sockmem.Tight
-	case c.payer.Free(), large && !c.payer.Scarce():
+	case c.memory.payer.Free(), large && !c.memory.payer.Scarce():
 		return sockmem.ByKernel
 	case large:
 		return sockmem.Large
@@ -166,14 +179,14 @@ func (c *conn) wantedSize() sockmem.Size {
 // fitSocket adapts the host socket's buffers to the free memory. It enlarges them only while the
 // connection has large buffers; those of others grow when they move bytes.
 func (c *conn) fitSocket() {
-	if size := c.wantedSize(); size == c.socketSize() || size < c.socketSize() && !c.large() {
+	if size := c.wantedSize(); size == c.memory.socketSize() || size < c.memory.socketSize() && !c.large() {
 		return
 	}
 	c.stack.mu.Lock() // with it the socket stays
 	defer c.stack.mu.Unlock()
-	if c.phase.Load() == established && c.sizing.TryLock() { // a goroutine that resizes buffers may wait for mu
+	if c.phase.Load() == established && c.memory.sizing.TryLock() { // a goroutine that resizes buffers may wait for mu
 		c.resizeSocket()
-		c.sizing.Unlock()
+		c.memory.sizing.Unlock()
 	}
 }
 
@@ -183,10 +196,10 @@ func (c *conn) large() bool { return c.outbound.large.Load() || c.inbound.large.
 // weigh charges a connection for the bytes that it really holds, if these are more than its room.
 func (c *conn) weigh() {
 	room := int64(smallRoom)
-	if c.tight.Load() {
+	if c.memory.tight.Load() {
 		room = tightRoom
 	}
-	c.setRoom(max(room, c.weight()))
+	c.memory.setRoom(max(room, c.weight()))
 }
 
 // weight returns the bytes that a connection holds in small or tight buffers.
@@ -196,7 +209,7 @@ func (c *conn) weight() int64 {
 		n += netstack.ReceiveMemory(c.ep)
 	}
 	if !c.inbound.large.Load() {
-		n += int64(c.kept.Load())
+		n += int64(c.memory.kept.Load())
 		if c.ep.Readiness(waiter.WritableEvents) == 0 {
 			n += c.inbound.smallBuffer()
 		}
@@ -214,7 +227,7 @@ func (s *Stack) Memory() Memory {
 	for _, s := range s.shards {
 		s.mu.Lock()
 		for _, c := range s.conns {
-			m.Held += c.fixed
+			m.Held += c.memory.fixed
 		}
 		s.mu.Unlock()
 	}
@@ -226,7 +239,7 @@ func (s *Stack) Memory() Memory {
 
 // holds returns the bytes that a connection holds in buffers of any size.
 func (c *conn) holds() int64 {
-	n := int64(c.kept.Load()) + sockmem.Stream(c.fd) + netstack.ReceiveMemory(c.ep)
+	n := int64(c.memory.kept.Load()) + sockmem.Stream(c.fd) + netstack.ReceiveMemory(c.ep)
 	if c.ep.Readiness(waiter.WritableEvents) == 0 {
 		n += c.inbound.bufferSize()
 	}

@@ -36,7 +36,7 @@ func payload() []mutation {
 	hook := []mutation{
 		{
 			behaviour: "the memory of first bytes is given back",
-			old:       "\tc.first.End(&c.payer)\n",
+			old:       "\tc.first.End(&c.memory.payer)\n",
 			run:       "TestFirstBytes",
 		},
 		{
@@ -47,7 +47,7 @@ func payload() []mutation {
 		},
 		{
 			behaviour: "a DNS answer by TCP is known before the client has it",
-			old:       "\t\t\tif c.dns != nil {\n\t\t\t\tc.dns.ReadResponses(b[:n], &c.payer, c.answered())\n\t\t\t}\n",
+			old:       "\t\t\tif c.dns != nil {\n\t\t\t\tc.dns.ReadResponses(b[:n], &c.memory.payer, c.answered())\n\t\t\t}\n",
 			run:       "TestDNSOverTCP",
 		},
 	}

@@ -89,7 +89,7 @@ func connection() []mutation {
 		},
 		{
 			behaviour: "the memory of a connection is given back",
-			old:       `c.payer.Charge(-c.fixed)`,
+			old:       `c.memory.payer.Charge(-c.memory.fixed)`,
 			run:       "TestNothingIsLeft|TestManyFlowsAtOnce",
 		},
 		{
