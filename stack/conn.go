@@ -55,16 +55,16 @@ type conn struct {
 	lease   netstack.Lease // of its addresses
 
 	// Guarded by stack.mu, up to wq.
-	dscp      byte       // of the client's segments, and the host socket's
-	noDF      bool       // of the host socket, by ClearDF
-	serverISN uint32     // of the SYN-ACK, once recorded
-	handshake *handshake // nil once established
-	next      *nextSYN   // nil = none
-	unhold    func()     // releases the name that the server's address stands for; nil = none
-	opening   any        // of the caller, once recorded
-	fd        int        // host socket, -1 = none; constant from established to closing
-	upstream  connKey    // its addresses
-	mss       packet.MSS // set on it, 0 = the kernel's
+	dscp      byte            // of the client's segments, and the host socket's
+	noDF      bool            // of the host socket, by ClearDF
+	serverISN uint32          // of the SYN-ACK, once recorded
+	handshake *handshake      // nil once established
+	next      *nextSYN        // nil = none
+	unhold    func()          // releases the name that the server's address stands for; nil = none
+	opening   tunflow.Opening // once recorded
+	fd        int             // host socket, -1 = none; constant from established to closing
+	upstream  connKey         // its addresses
+	mss       packet.MSS      // set on it, 0 = the kernel's
 
 	wq    waiter.Queue
 	ep    tcpip.Endpoint // of the client's leg, from acknowledged on

@@ -83,7 +83,7 @@ func testDNSOverTCP(t *testing.T, pipelined bool) {
 	var answered atomic.Int32
 	router := startDNSRouter(t, Options{
 		FlowDone: func(f tunflow.Flow) { ended <- f },
-		DNSAnswered: func(_ netip.AddrPort, _ any, d *tunflow.DNS) {
+		DNSAnswered: func(_ netip.AddrPort, _ tunflow.Opening, d *tunflow.DNS) {
 			if len(d.Answers) == 5 && d.Answers[0].Data == "192.0.2.1" {
 				answered.Add(1)
 			}
@@ -162,7 +162,7 @@ func TestUnaskedDNSAnswers(t *testing.T) {
 	})
 	learned := make(chan string, 10)
 	router := startDNSRouter(t, Options{
-		DNSAnswered: func(_ netip.AddrPort, _ any, d *tunflow.DNS) { learned <- d.Answers[0].Data },
+		DNSAnswered: func(_ netip.AddrPort, _ tunflow.Opening, d *tunflow.DNS) { learned <- d.Answers[0].Data },
 	}, port)
 	c := newClient(t, router).dial(t, serverV4, 53)
 	if _, err := c.Write(query); err != nil {

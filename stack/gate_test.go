@@ -27,7 +27,7 @@ func startRuled(t *testing.T, full chan struct{}, o Options) *testRouter {
 	router, host := tuntest.NewPipe(1500)
 	ruling := &egress.Ruling{Decision: &tunflow.Decision{}, Names: true}
 	o.Question = func(
-		_ tunflow.Proto, _, _ netip.AddrPort, _ any, q *tunflow.DNS,
+		_ tunflow.Proto, _, _ netip.AddrPort, _ tunflow.Opening, q *tunflow.DNS,
 	) *tunflow.Decision {
 		if questions++; questions == 1+gate.MaxResponses+1 {
 			close(full)

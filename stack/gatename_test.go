@@ -95,7 +95,7 @@ func TestContradictions(t *testing.T) {
 func TestNotStrict(t *testing.T) {
 	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
 	asked := func(*tunflow.Flow) bool { return true }
-	lax := func(any) bool { return false }
+	lax := func(tunflow.Opening) bool { return false }
 	router := startRouter(t, Options{Contradicts: asked, Strict: lax}, dial.Policy{})
 	c := newClient(t, router).dial(t, serverV4, port)
 	if _, err := c.Write([]byte("x")); err != nil {

@@ -165,7 +165,7 @@ func (c *conn) acknowledge() {
 // knows that the client has acknowledged.
 //
 // serverISN and opening are kept for FlowDone; the stack does not know which number netstack chose.
-func (s *Stack) Recorded(k tunflow.Key, serverISN uint32, opening any) {
+func (s *Stack) Recorded(k tunflow.Key, serverISN uint32, opening tunflow.Opening) {
 	key := connKey{client: k.Client, server: k.Server}
 	s = s.home(key)
 	s.mu.Lock()

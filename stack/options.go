@@ -100,7 +100,7 @@ type Options struct {
 	// DNSAnswered receives each response to a DNS query before the client does, with the Opening of
 	// the query's Datagram or, of a query by TCP, of its connection. It needs DatagramOpened, runs
 	// on the packet path and must not block. nil disables it.
-	DNSAnswered func(client netip.AddrPort, opening any, response *tunflow.DNS)
+	DNSAnswered func(client netip.AddrPort, opening tunflow.Opening, response *tunflow.DNS)
 
 	// Question decides on a client's DNS query if the ruling on its flow has Names, or if only DNS
 	// queries may go to its server. A denied query does not leave: the client gets the response of
@@ -108,7 +108,7 @@ type Options struct {
 	// opening is that of the connection, nil for UDP. It runs on the packet path and must not
 	// block. nil disables it.
 	Question func(
-		p tunflow.Proto, client, server netip.AddrPort, opening any, query *tunflow.DNS,
+		p tunflow.Proto, client, server netip.AddrPort, opening tunflow.Opening, query *tunflow.DNS,
 	) *tunflow.Decision
 
 	// Contradicts reports whether the first bytes of a client say another name than that of its
@@ -120,7 +120,7 @@ type Options struct {
 
 	// Strict reports whether Contradicts applies to a new connection with this opening. The first
 	// bytes of others do not wait. nil means always.
-	Strict func(opening any) bool
+	Strict func(opening tunflow.Opening) bool
 
 	// Forbidden receives each connection that will be reset, and each QUIC flow whose datagrams
 	// will all be dropped, because of the name that the client says, or because it cannot be read.

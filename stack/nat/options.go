@@ -73,7 +73,7 @@ type Options struct {
 
 	// Answered receives each response to a DNS query before the client does, with the Opening of
 	// the query's Datagram. It needs Opened, and must not call the NAT. nil disables it.
-	Answered func(client netip.AddrPort, opening any, response *tunflow.DNS)
+	Answered func(client netip.AddrPort, opening tunflow.Opening, response *tunflow.DNS)
 
 	// Question decides on a client's DNS query by the names in its questions. A denied query does
 	// not leave: the client gets the response of Blocked. It must not block. nil disables it.
@@ -88,7 +88,7 @@ type Options struct {
 	// must not block. nil disables it.
 	Contradicts func(*tunflow.Flow) bool
 	// Strict reports whether Contradicts applies to a flow with this opening. nil means always.
-	Strict func(opening any) bool
+	Strict func(opening tunflow.Opening) bool
 	// Forbidden receives each flow whose later datagrams will all be dropped because of its
 	// ClientHello. Hello is nil if that cannot be read. It must not block. nil disables it.
 	Forbidden func(f tunflow.Flow, remote netip.AddrPort)

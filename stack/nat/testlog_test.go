@@ -17,6 +17,11 @@ import (
 	"syntap/tun/tuntest"
 )
 
+// place is an opening: how many flows had begun before.
+type place int
+
+func (place) IsOpening() {}
+
 // testLog is the log of a NAT's flows. Records are written at once, or by the test.
 type testLog struct {
 	atOnce bool
@@ -45,7 +50,7 @@ func (l *testLog) open(d *tunflow.Datagram) tunflow.Admission {
 	l.mu.Lock()
 	a := l.admission
 	if a == tunflow.Admit {
-		d.Opening = len(l.opened)
+		d.Opening = place(len(l.opened))
 		l.opened = append(l.opened, d)
 	} else {
 		l.refused++
@@ -69,10 +74,10 @@ func (l *testLog) end(f tunflow.Flow) {
 	l.ended[f.Datagram] = f
 }
 
-func (l *testLog) answered(client netip.AddrPort, opening any, d *tunflow.DNS) {
+func (l *testLog) answered(client netip.AddrPort, opening tunflow.Opening, d *tunflow.DNS) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if query := l.opened[opening.(int)]; query.Client != client || query.DNS.ID != d.ID {
+	if query := l.opened[opening.(place)]; query.Client != client || query.DNS.ID != d.ID {
 		l.faults = append(l.faults, fmt.Sprintf("%v got %+v, an answer to %+v", client, d, query))
 	}
 	l.responses = append(l.responses, d)

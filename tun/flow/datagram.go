@@ -18,8 +18,12 @@ type Datagram struct {
 	Decision       *Decision      // of policy; nil where none was asked
 	DNS            *DNS           // of a query; nil elsewhere
 	QUIC           *QUIC          // of an Initial packet; nil elsewhere
-	Opening        any            // of the router, for the record of the end
+	Opening        Opening        // for the record of the end
 }
+
+// Opening is the part of a first record that the record of the end repeats (record.Opening of
+// cmd/internal). The stack keeps it with the connection or flow, and does not look into it.
+type Opening interface{ IsOpening() }
 
 // Outcome is the fate of a flow without a handshake.
 type Outcome uint8

@@ -13,7 +13,7 @@ type Flow struct {
 	Inbound     uint64        // payload bytes towards the client
 	Retransmits uint64        // segments sent to the client again
 	End         End
-	Opening     any // of TCP: as the router got it with the record of the handshake; nil without it
+	Opening     Opening // of TCP: what came with the record of the handshake; nil without it
 
 	// What the payload said; nil or empty where it did not, or was not looked at.
 	Hello    *Hello // the client's first bytes

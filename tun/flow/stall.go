@@ -14,7 +14,7 @@ type Stall struct {
 	Remote    netip.AddrPort // that was dialled; of the client's leg the client
 	Silent    time.Duration  // without a byte in either direction, in whole looks of a second
 
-	Opening any // as in Flow; nil = unknown
+	Opening Opening // as in Flow; nil = unknown
 
 	Clamped     bool   // a rule has bounded the MSS of its socket
 	AdvMSS      uint32 // announced to the far end of the leg, less options

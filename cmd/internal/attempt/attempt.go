@@ -66,8 +66,7 @@ func OfContradiction(f *flow.Flow, remote netip.AddrPort, now time.Time) Attempt
 	if remote.IsValid() {
 		a.Server = netip.AddrPortFrom(remote.Addr(), f.Server.Port())
 	}
-	o, _ := f.Opening.(*record.Opening)
-	a.open(o)
+	a.open(record.AsOpening(f.Opening))
 	d := &flow.Decision{Deny: true, Rule: strictKey}
 	switch {
 	case f.HTTPHost != "":

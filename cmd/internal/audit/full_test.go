@@ -35,7 +35,7 @@ type passing struct {
 	ports []uint16
 }
 
-func (p *passing) add(k flow.Key, _ uint32, _ any) {
+func (p *passing) add(k flow.Key, _ uint32, _ *record.Opening) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ports = append(p.ports, k.Client.Port())

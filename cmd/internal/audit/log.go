@@ -31,7 +31,7 @@ type Log struct {
 	o        LogOptions
 	reload   chan reload // never closed
 	fatal    chan error  // holds the error that ends Run
-	written  atomic.Pointer[func(k flow.Key, serverISN uint32, opening any)]
+	written  atomic.Pointer[func(k flow.Key, serverISN uint32, opening *record.Opening)]
 	sent     atomic.Pointer[func(*flow.Datagram)]
 	records  atomic.Uint64
 	accounts accounts
@@ -109,7 +109,9 @@ func (l *Log) use(writers []*writer) {
 // OnWritten sets the function that is called for each established connection when the kernel has
 // its record from all sinks except those that may lose records (on_full: count). The connection's
 // Flow must have the same opening. Any goroutine calls f, which must not block.
-func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.written.Store(&f) }
+func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening *record.Opening)) {
+	l.written.Store(&f)
+}
 
 // OnDatagramWritten has f called for each datagram that policy allows when the kernel has its
 // record: from all sinks that have records of datagrams, except those that may lose them. f is

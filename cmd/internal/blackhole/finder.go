@@ -260,7 +260,7 @@ func (f *Finder) forget(e end) {
 func (h *host) note(s suspect) {
 	h.port = s.Remote.Port()
 	s.lost = s.Silent
-	if o, ok := s.Opening.(*record.Opening); ok && !s.ClientLeg && o != nil && o.Name != nil {
+	if o := record.AsOpening(s.Opening); !s.ClientLeg && o != nil && o.Name != nil {
 		h.name = o.Name.Name
 	}
 	for i := range h.stalls {

@@ -91,9 +91,17 @@ func OpeningOf(f *flow.Flow) *Opening {
 	if f.Datagram != nil {
 		opening = f.Datagram.Opening
 	}
+	return AsOpening(opening)
+}
+
+// AsOpening returns the opening that the stack hands back; nil if there is none.
+func AsOpening(opening flow.Opening) *Opening {
 	o, _ := opening.(*Opening)
 	return o
 }
+
+// IsOpening implements flow.Opening.
+func (o *Opening) IsOpening() {}
 
 // Owner is the program of this host that is the client. Unknown members are empty or 0, and absent
 // from the record.

@@ -146,7 +146,7 @@ func (a *assembly) connect() {
 	if a.Figures != nil {
 		a.Figures.Count(a.counters(a.link, a.tap, a.stack, a.ownersStatus, a.names.status))
 	}
-	a.Log.OnWritten(a.stack.Recorded)
+	a.Log.OnWritten(func(k flow.Key, serverISN uint32, o *record.Opening) { a.stack.Recorded(k, serverISN, o) })
 	a.Log.OnDatagramWritten(a.stack.DatagramRecorded)
 	if a.Started != nil {
 		a.Started(a.stack.Drain)

@@ -51,12 +51,12 @@ func (r *router) isNameserver(server netip.AddrPort) bool {
 // followResolved has Resolved see the responses to DNS queries.
 func (r *router) followResolved(o *stack.Options) {
 	next := o.DNSAnswered
-	o.DNSAnswered = func(client netip.AddrPort, opening any, response *flow.DNS) {
+	o.DNSAnswered = func(client netip.AddrPort, opening flow.Opening, response *flow.DNS) {
 		if next != nil {
 			next(client, opening, response)
 		}
 		var owner *record.Owner
-		if o, ok := opening.(*record.Opening); ok {
+		if o := record.AsOpening(opening); o != nil {
 			owner = o.Owner
 		}
 		r.Resolved(owner, response)

@@ -63,7 +63,7 @@ func (a *attribution) datagram(
 		done(nil, nil)
 		return
 	}
-	if o, ok := d.Opening.(*record.Opening); ok {
+	if o := record.AsOpening(d.Opening); o != nil {
 		o.Sender = socket
 	}
 	if asked == users {
@@ -102,8 +102,8 @@ func (a *attribution) datagram(
 // stack.Options.SameSender. Where that one was not known, the flow names no owner that could be
 // wrong.
 func (a *attribution) sameSender(d *flow.Datagram) bool {
-	o, ok := d.Opening.(*record.Opening)
-	if !ok {
+	o := record.AsOpening(d.Opening)
+	if o == nil {
 		return true
 	}
 	socket, ok := o.Sender.(owner.Socket)

@@ -97,17 +97,17 @@ func (j *judge) user(p flow.Proto, k flow.Key) *record.Owner {
 
 // question decides on a DNS query by the names that it asks for, for stack.Options.Question.
 func (j *judge) question(
-	p flow.Proto, client, server netip.AddrPort, opening any, query *flow.DNS,
+	p flow.Proto, client, server netip.AddrPort, opening flow.Opening, query *flow.DNS,
 ) *flow.Decision {
 	rules := j.rules.Load()
 	if rules == nil {
 		return &flow.Decision{Rule: "default"} // they have just gone
 	}
-	q := egress.Question{}
+	q, known := egress.Question{}, record.AsOpening(opening)
 	if rules.HasUIDs() {
-		o := new(record.Owner)
-		if opening, ok := opening.(*record.Opening); ok {
-			o = opening.Owner
+		var o *record.Owner
+		if known != nil {
+			o = known.Owner
 		} else {
 			o = j.user(p, flow.Key{Client: client, Server: server})
 		}
@@ -127,10 +127,10 @@ func (j *judge) question(
 			break
 		}
 	}
-	if o, ok := opening.(*record.Opening); ok && ruling.Deny && p == flow.TCP && j.attempted != nil {
+	if known != nil && ruling.Deny && p == flow.TCP && j.attempted != nil {
 		j.attempted(&attempt.Attempt{
 			Time: time.Now(), Proto: p, Name: q.Name, Server: server, Question: true,
-			Owner: o.Owner, Decision: ruling.Decision,
+			Owner: known.Owner, Decision: ruling.Decision,
 		})
 	}
 	return ruling.Decision
@@ -157,9 +157,9 @@ func (j *judge) deniedName(query *flow.DNS, o *record.Owner) string {
 
 // checksName reports whether a client's first bytes may say no other name than that of the
 // connection with an opening, for stack.Options.Strict.
-func (j *judge) checksName(opening any) bool {
-	o, ok := opening.(*record.Opening)
-	return ok && o.Name != nil && j.strict.Load()
+func (j *judge) checksName(opening flow.Opening) bool {
+	o := record.AsOpening(opening)
+	return o != nil && o.Name != nil && j.strict.Load()
 }
 
 // contradicts reports whether a client's first bytes say another name than that of its connection,
@@ -168,15 +168,15 @@ func (j *judge) checksName(opening any) bool {
 // Beside ECH the name is that of a provider, unless it is an empty extension, which looks the same
 // (GREASE). Of names that are virtual no client has the keys for ECH.
 func (j *judge) contradicts(f *flow.Flow) bool {
-	o, ok := f.Opening.(*record.Opening)
-	if ok && f.Hello != nil && f.Hello.ECH && o.Name != nil && o.Name.Source == "virtual" {
+	o := record.AsOpening(f.Opening)
+	if o != nil && f.Hello != nil && f.Hello.ECH && o.Name != nil && o.Name.Source == "virtual" {
 		said := *f.Hello
 		said.ECH = false
 		plain := *f
 		plain.Hello = &said
 		f = &plain
 	}
-	return ok && conflict(o, f)
+	return conflict(o, f)
 }
 
 // known returns the name by which a client knows the server of a flow that is about to begin, nil

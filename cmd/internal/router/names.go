@@ -134,9 +134,9 @@ func (n *namer) follow(o *stack.Options) {
 		}
 		done(f)
 	}
-	o.DNSAnswered = func(client netip.AddrPort, opening any, response *flow.DNS) {
+	o.DNSAnswered = func(client netip.AddrPort, opening flow.Opening, response *flow.DNS) {
 		var asked *record.Owner
-		if o, ok := opening.(*record.Opening); ok {
+		if o := record.AsOpening(opening); o != nil {
 			if o.Untrusted {
 				return
 			}

@@ -133,7 +133,7 @@ func TestHostilePage(t *testing.T) {
 		Proto: flow.UDP, Client: h.Client, Server: h.Server, Time: h.Time, Opening: opening(),
 		DNS: &flow.DNS{Queries: []flow.Question{{Name: hostile, Type: 1}}}, QUIC: &flow.QUIC{Version: "1", Hello: &flow.Hello{SNI: hostile}},
 	}
-	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: d.Opening.(*record.Opening)})
+	s.Datagram(&record.AttributedDatagram{Datagram: d, Opening: record.AsOpening(d.Opening)})
 	s.Flow(&record.AttributedFlow{Flow: flow.Flow{Datagram: d, Key: flow.Key{Client: d.Client, Server: d.Server}, Started: d.Time, Outcome: flow.Answered, DNS: &flow.DNS{
 		Response: true, Queries: d.DNS.Queries, Answers: []flow.Record{{Name: hostile, Type: 16, Data: hostile}},
 	}}})

@@ -33,7 +33,7 @@ type Options struct {
 	// disables it.
 	Contradicts func(*tunflow.Flow) bool
 	// Strict reports whether Contradicts applies to a flow with this opening. nil means always.
-	Strict func(opening any) bool
+	Strict func(opening tunflow.Opening) bool
 	// Forbidden receives each flow whose later datagrams will all be dropped because of its
 	// ClientHello. Hello is nil if that cannot be read. nil disables it.
 	Forbidden func(f tunflow.Flow, remote netip.AddrPort)

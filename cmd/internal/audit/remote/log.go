@@ -31,7 +31,7 @@ type Log struct {
 	records   atomic.Uint64
 	lost      atomic.Uint64
 
-	written atomic.Pointer[func(k flow.Key, serverISN uint32, opening any)]
+	written atomic.Pointer[func(k flow.Key, serverISN uint32, opening *record.Opening)]
 	sent    atomic.Pointer[func(*flow.Datagram)]
 	opened  atomic.Pointer[func() int]
 	counted atomic.Pointer[func() record.Frames]
@@ -68,7 +68,9 @@ func New(end *ring.End) *Log {
 // OnWritten sets the function that is called for each established connection that may pass: when
 // the kernel has its record from all sinks except those that may lose records (on_full: count). The
 // connection's Flow must have the same opening. f must not block.
-func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening any)) { l.written.Store(&f) }
+func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening *record.Opening)) {
+	l.written.Store(&f)
+}
 
 // OnDatagramWritten sets the function that is called for each datagram that policy allows and that
 // may leave, like a connection. f must not block.

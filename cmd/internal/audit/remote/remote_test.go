@@ -127,7 +127,7 @@ func (k *keeper) router(s ring.Sizes, o Options) *router {
 	}
 	r := &router{Log: New(theirs), end: theirs, result: make(chan error, 1)}
 	r.writer = NewWriter(k.log, ours, o)
-	r.OnWritten(func(k flow.Key, _ uint32, _ any) { r.pass(k.Client.Port()) })
+	r.OnWritten(func(k flow.Key, _ uint32, _ *record.Opening) { r.pass(k.Client.Port()) })
 	r.OnDatagramWritten(func(d *flow.Datagram) { r.pass(d.Client.Port()) })
 	go func() { r.result <- r.writer.Run() }()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -618,11 +618,11 @@ func BenchmarkLog(b *testing.B) {
 	type log interface {
 		Record(*record.Attributed)
 		Flow(record.AttributedFlow)
-		OnWritten(func(flow.Key, uint32, any))
+		OnWritten(func(flow.Key, uint32, *record.Opening))
 	}
 	measure := func(b *testing.B, l log, together int) {
 		passed := make(chan struct{}, together)
-		l.OnWritten(func(flow.Key, uint32, any) { passed <- struct{}{} })
+		l.OnWritten(func(flow.Key, uint32, *record.Opening) { passed <- struct{}{} })
 		h := recordtest.Handshake(1, recordtest.Start)
 		owner := opened(1).Opening
 		before, waiting := cpu(b), 0

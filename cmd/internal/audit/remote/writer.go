@@ -90,14 +90,8 @@ func (w *Writer) SetLimit(n int) { w.limit.Store(int64(n)) }
 // Run takes records until the router has ended or has closed its log, and gives the ring back. An
 // error says that it has sent a message that no router sends.
 func (w *Writer) Run() error {
-	w.log.OnWritten(func(_ flow.Key, _ uint32, opening any) {
-		o, _ := opening.(*record.Opening)
-		w.tell(o)
-	})
-	w.log.OnDatagramWritten(func(d *flow.Datagram) {
-		o, _ := d.Opening.(*record.Opening)
-		w.tell(o)
-	})
+	w.log.OnWritten(func(_ flow.Key, _ uint32, o *record.Opening) { w.tell(o) })
+	w.log.OnDatagramWritten(func(d *flow.Datagram) { w.tell(record.AsOpening(d.Opening)) })
 	err := w.end.Receive(w.take, w.rest)
 	w.log.Account(w.frames)
 	w.ended.Store(true)
