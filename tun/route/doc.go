@@ -96,6 +96,9 @@
 // the same way. [Notices] names the rule. Frames that a bridge forwards between its ports pass,
 // too, where netfilter sees them (br_netfilter, which Docker loads).
 //
+// A rule that comes without a priority, such as wg-quick's, is put before all others by the kernel.
+// The router's rules then move before it.
+//
 // # The router's own flows
 //
 // With Config.Sent a chain logs flows of the router's sockets to a group of NFLOG: each SYN, the

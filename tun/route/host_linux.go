@@ -104,6 +104,9 @@ func (h *Host) open() (err error) {
 func (h *Host) survey() (err error) {
 	for _, dead := range h.dead() {
 		h.config.Underlay.Enter = dead.Underlay.Enter
+		if dead.Priority == h.config.Priority {
+			h.config.Underlay.Priority = dead.Underlay.Priority
+		}
 	}
 	if h.config.Underlay, h.notices, err = survey(h.nl, h.config); err != nil {
 		return err

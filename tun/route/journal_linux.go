@@ -227,7 +227,7 @@ func (c Config) validateJournaled(name string) error {
 	switch {
 	case c.Name != name:
 		return fmt.Errorf("it is of interface %q", c.Name)
-	case !c.hasRules() || c.Mark == 0 || c.Priority < 1:
+	case !c.hasRules() || c.Mark == 0 || c.priority() < 1:
 		return errors.New("it is not of a run that routes")
 	}
 	return nil

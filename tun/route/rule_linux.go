@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Priorities of the rules, from Config.Priority. With connection tracking there are ruleFirst,
+// Priorities of the rules, from Config.priority. With connection tracking there are ruleFirst,
 // ruleMark, ruleVirtual and ruleEnd.
 const (
 	ruleFirst      = iota // packets from the TUN; with ByRules, those of the router's own sockets
@@ -36,7 +36,7 @@ var virtual = netip.MustParsePrefix("198.18.0.0/15")
 // rules returns the rules of one address family, as Config draws them, in the order in which they
 // are added. The rule that sends traffic into the TUN comes last.
 func rules(c Config, family int) []*netlink.Rule {
-	end := c.Priority + ruleEnd
+	end := c.priority() + ruleEnd
 	rules := []*netlink.Rule{{Priority: ruleEnd, Type: nl.FR_ACT_NOP}}
 	if c.ByRules {
 		rules = append(rules, addressRules(c, family)...)
@@ -51,7 +51,7 @@ func rules(c Config, family int) []*netlink.Rule {
 		rules = append(rules, enter)
 	}
 	for _, r := range rules {
-		r.Priority += c.Priority
+		r.Priority += c.priority()
 	}
 	for _, s := range c.Underlay.Skips {
 		if s.Family == family {
@@ -90,7 +90,7 @@ func rules(c Config, family int) []*netlink.Rule {
 // addressRules decide by source addresses.
 func addressRules(c Config, family int) (rules []*netlink.Rule) {
 	add := func(r netlink.Rule) { rules = append(rules, &r) }
-	end := c.Priority + ruleEnd
+	end := c.priority() + ruleEnd
 	add(netlink.Rule{Priority: ruleFirst, Mark: c.Mark, Goto: end})
 	for _, b := range c.Underlay.Bypass {
 		add(netlink.Rule{Priority: ruleFirst, Mark: b.Value, Mask: &b.Mask, Goto: end})
@@ -122,9 +122,9 @@ func addressRules(c Config, family int) (rules []*netlink.Rule) {
 func sourceRules(c Config, family int) []*netlink.Rule {
 	const lo = "lo" // the incoming interface of this host's own packets
 	from := func(s string) *net.IPNet { return ipNet(netip.MustParsePrefix(s)) }
-	end := c.Priority + ruleEnd
+	end := c.priority() + ruleEnd
 	if family == netlink.FAMILY_V4 {
-		none, enter := from("0.0.0.0/32"), c.Priority+ruleTable
+		none, enter := from("0.0.0.0/32"), c.priority()+ruleTable
 		return []*netlink.Rule{
 			{Priority: ruleNoSource, Src: none, IifName: lo, Goto: enter},
 			{Priority: ruleSource, IifName: lo, Goto: end},
@@ -204,8 +204,8 @@ func sameRule(listed, own netlink.Rule) bool {
 	return reflect.DeepEqual(listed, own)
 }
 
-// checkRules returns an error if a priority of c holds a rule of another owner than the configs
-// known.
+// checkRules returns an error if a priority of c, or one that its rules return to, holds a rule of
+// another owner than the configs known.
 func checkRules(k *handles, c Config, known []Config, family int) error {
 	var own []*netlink.Rule
 	for _, c := range known {
@@ -215,8 +215,10 @@ func checkRules(k *handles, c Config, known []Config, family int) error {
 	if err != nil {
 		return fmt.Errorf("list %s rules: %w", familyName(family), err)
 	}
+	configured := c
+	configured.Underlay.Priority = 0
 	for _, r := range found {
-		if r.Priority < c.Priority || r.Priority >= c.Priority+ruleCount {
+		if !c.hasPriority(r) && !configured.hasPriority(r) {
 			continue
 		}
 		if !slices.ContainsFunc(own, func(o *netlink.Rule) bool { return sameRule(r, *o) }) {

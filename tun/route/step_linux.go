@@ -64,7 +64,7 @@ func (c Config) steps() []step {
 	var all, last []step // last are the rules by which packets with the table's mark enter
 	for _, family := range families(c.Include) {
 		for _, r := range rules(c, family) {
-			if !c.ByRules && r.Priority == c.Priority+ruleMark {
+			if !c.ByRules && r.Priority == c.priority()+ruleMark {
 				last = append(last, ruleStep(r))
 				continue
 			}

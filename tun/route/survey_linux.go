@@ -43,6 +43,8 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 			return Underlay{}, nil, err
 		}
 	}
+	s.u.Priority = s.place()
+	s.c.Underlay.Priority = s.u.Priority
 	s.u.Enter = s.enterMark()
 	s.noteUplinks()
 	s.noteBeside()
@@ -117,9 +119,12 @@ func (s *surveyor) isOwn(r netlink.Rule) bool {
 	return s.c.hasPriority(r) || skip || r.Type == nl.FR_ACT_NOP
 }
 
+// priority is that of the router's first rule.
+func (c Config) priority() int { return cmp.Or(c.Underlay.Priority, c.Priority) }
+
 // hasPriority reports whether a rule has one of the config's priorities.
 func (c Config) hasPriority(r netlink.Rule) bool {
-	return r.Priority >= c.Priority && r.Priority < c.Priority+ruleCount
+	return r.Priority >= c.priority() && r.Priority < c.priority()+ruleCount
 }
 
 // notify adds a notice once: rules of both families may give the same.
@@ -168,7 +173,7 @@ const vrfPriority = 1000
 func (s *surveyor) noteVRF(l netlink.Link) {
 	_, isMember := l.Attrs().Slave.(*netlink.VrfSlave)
 	isVRF := l.Type() == "vrf"
-	if s.c.Priority <= vrfPriority || !isMember && !isVRF {
+	if s.c.priority() <= vrfPriority || !isMember && !isVRF {
 		return
 	}
 	s.detour(l.Attrs().Name)

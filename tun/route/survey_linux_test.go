@@ -44,6 +44,20 @@ func TestNotices(t *testing.T) {
 		},
 		{"before ours, without a route", beforeOurs, nil, nil},
 		{
+			"without a priority", "ip rule add pref 5358 lookup 52; " + toVPN, nil,
+			[]string{"before 5359: the router's begin at 5350, before them", ""},
+		},
+		{
+			"without a priority, behind another", "ip rule add pref 5352 lookup 51; " +
+				"ip rule add pref 5358 lookup 52; " + toVPN, nil,
+			[]string{"its traffic to every destination goes past the TUN", "route.priority to 5350 "},
+		},
+		{
+			"without a priority, before the first", "ip rule add pref 4 lookup 52; " + toVPN,
+			func(c *route.Config) { c.Priority = 5 },
+			[]string{"its traffic to every destination goes past the TUN", ""},
+		},
+		{
 			"before ours, excluded", beforeOurs + "ip route add 203.0.113.0/24 dev wan0 table 52",
 			func(c *route.Config) { c.Exclude = prefixes("203.0.113.0/24") }, nil,
 		},

@@ -64,6 +64,39 @@ func (s *surveyor) isForRouter(r netlink.Rule) bool {
 	return ok && f == Fwmark{s.c.Mark, everyBit}
 }
 
+// place returns the priority of the router's first rule, 0 for the config's. A rule without a
+// priority, such as wg-quick's, gets the one before all others (Linux, net/core/fib_rules.c,
+// fib_default_rule_pref). So rules of the host that end where the router's begin have come without
+// one. The router's go before them, unless another rule is in the way, and return when the last is
+// gone. Another router's rules do not end there: the last of them does nothing.
+func (s *surveyor) place() int {
+	host := make(map[int]bool)
+	for _, r := range s.rules {
+		host[r.Priority] = true
+	}
+	lowest := s.c.Priority
+	for p := lowest - 1; p >= s.c.priority() || host[p]; p-- {
+		if host[p] {
+			lowest = p
+		}
+	}
+	if lowest == s.c.Priority {
+		return 0
+	}
+	first := lowest - ruleCount
+	for p := first; p < lowest; p++ {
+		if p < 1 || host[p] {
+			return s.c.Underlay.Priority
+		}
+	}
+	s.notify(Notice{
+		Text: fmt.Sprintf("rules of the host have come without a priority, before %d: the router's "+
+			"begin at %d, before them", s.c.Priority, first),
+		Info: true,
+	})
+	return first
+}
+
 // noteBeside lets the sockets of other routers bypass the TUN: two routers whose sockets enter each
 // other's TUN make a loop.
 func (s *surveyor) noteBeside() {
@@ -111,7 +144,7 @@ func (s *surveyor) noteRule(r netlink.Rule) {
 	if selects(r, s.c.Mark) != selects(r, 0) && !s.noteOwnMark(r) {
 		return
 	}
-	if r.Priority < s.c.Priority && selects(r, s.u.Enter) && s.detours(r) {
+	if r.Priority < s.c.priority() && selects(r, s.u.Enter) && s.detours(r) {
 		return
 	}
 	byMark := hasMark && !selects(r, 0) && !slices.Contains(s.u.Bypass, f)

@@ -5,6 +5,9 @@ import "net/netip"
 // Underlay describes the host's own routing, as far as the router depends on it. [Configure] reads
 // it, and [Host.Watch] reads it again when rules, routes, links or nameservers change.
 type Underlay struct {
+	// Priority is that of the router's first rule, where it is not Config.Priority: rules of the
+	// host that came without a priority have those from there on.
+	Priority int
 	// Enter is the mark of packets on their way into the TUN. No rule before the router's own
 	// selects by its bits.
 	Enter uint32

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"syntap/tun/route"
 	"syntap/tun/tuntest"
 )
 
@@ -160,6 +161,57 @@ func TestWatchFollowsResolvers(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("Watch = %v", err)
 	}
+}
+
+// TestRulesWithoutPriority has rules of the host come without a priority, so that the kernel puts
+// them before all others, and go. The router's go before them and return, also if it dies.
+func TestRulesWithoutPriority(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, rulesWithoutPriority)
+}
+
+func rulesWithoutPriority(t *testing.T, c route.Config) {
+	ns := tuntest.NewNamespace(t)
+	before := ns.State()
+	c.StateDir = t.TempDir()
+	remove := open(t, ns, "syntap0")
+	h := configure(t, ns, c)
+	stop := watch(t, h)
+	configured := routing(ns)
+	begins := func(at string) {
+		t.Helper()
+		tuntest.Wait(t, "the router's rules to begin at "+at, func() bool {
+			rules := strings.Split(ns.Run("ip", "rule"), "\n")
+			return strings.HasPrefix(rules[1], at+":") && !strings.Contains(ns.Run("ip", "rule"), "5359:")
+		})
+	}
+
+	ns.Run("ip", "rule", "add", "lookup", "70") // at 5358
+	begins("5350")
+	ns.Run("ip", "rule", "add", "lookup", "71") // at 5349
+	ns.Run("ip", "-6", "rule", "add", "lookup", "72")
+	begins("5341")
+	if err := stop(); err != nil {
+		t.Errorf("Watch = %v", err)
+	}
+	h.Abandon()
+	remove()
+	waitDisowned(t, ns)
+	remove = open(t, ns, "syntap0")
+	h = configure(t, ns, c)
+	begins("5341")
+	stop = watch(t, h)
+	ns.Run("ip", "rule", "del", "lookup", "70")
+	ns.Run("ip", "-6", "rule", "del", "lookup", "72")
+	begins("5341")
+	ns.Run("ip", "rule", "del", "lookup", "71")
+	waitRouting(t, ns, "the last of them has gone", configured)
+	if err := stop(); err != nil {
+		t.Errorf("Watch = %v", err)
+	}
+	closeHost(t, h)
+	remove()
+	checkRestored(t, ns, c, before)
 }
 
 // bound returns a UDP socket that is bound to an interface, and closes it when the test ends.

@@ -32,34 +32,61 @@ func (h *hostLab) callAll(t *testing.T, when string, c call, want string) {
 	}
 }
 
-// TestVPNComesAndGoes has a VPN come up and go while the router runs.
+// TestVPNComesAndGoes has VPNs come up and go while the router runs: one whose rules have
+// priorities, and one whose rules have none, as wg-quick's: the kernel puts them before all others.
 func TestVPNComesAndGoes(t *testing.T) {
 	t.Parallel()
 	h := newHostLab(t)
 	r := run(t, h.Router, "syntap0", sourcesOfLAN)
+	before := output(h.Router, "ip", "rule")
 	h.callAll(t, "before", call{ns: h.Router}, "world")
 	h.addVPNLink(t, 51820)
-	for _, f := range []string{"-4", "-6"} {
-		h.Router.Run("ip", f, "rule", "add", "pref", "31000", "lookup", "main", "suppress_prefixlength", "0")
-		h.Router.Run("ip", f, "rule", "add", "pref", "31001", "not", "fwmark", fmt.Sprint(wgMark), "lookup", "51820")
+	n := 2
+	for _, pref := range []int{31001, 0, 0} {
+		when := fmt.Sprintf("VPN with priority %d: ", pref)
+		rule := func(verb string, pref int, rule ...string) {
+			for _, f := range []string{"-4", "-6"} {
+				args := append([]string{f, "rule", verb}, rule...)
+				if pref > 0 {
+					args = append(args, "pref", fmt.Sprint(pref))
+				}
+				h.Router.Run("ip", args...)
+			}
+		}
+		vpn := []string{"not", "fwmark", fmt.Sprint(wgMark), "lookup", "51820"}
+		links := []string{"lookup", "main", "suppress_prefixlength", "0"}
+		rule("add", pref, vpn...)
+		rule("add", max(pref-1, 0), links...)
+		h.guardVPN()
+		r.wait(t, "the VPN's mark to be noticed, and its rules to be after the router's", func() bool {
+			marks := output(h.Router, "nft", "list", "chain", "inet", "syntap0", "local_new")
+			return strings.Contains(marks, "0x0000ca6c") && isFirst(h.Router, "-4") && isFirst(h.Router, "-6")
+		})
+		h.callAll(t, when+"host in the VPN", call{ns: h.Router}, "VPN")
+		h.callAll(t, when+"LAN in the VPN", call{ns: h.Client}, "VPN")
+		n += 4
+		n = len(r.waitRecords(t, n))
+		h.callAll(t, when+"the VPN's own socket", call{ns: h.Router, mark: wgMark}, "world")
+		if got := len(r.records(t)); got != n {
+			t.Errorf("%s%d records, want none of the VPN's own sockets", when, got-n)
+		}
+		rule("del", pref, vpn...)
+		rule("del", max(pref-1, 0), links...)
+		h.callAll(t, when+"after", call{ns: h.Router}, "world")
+		n += 2
+		n = len(r.waitRecords(t, n))
 	}
-	h.guardVPN()
-	r.wait(t, "the VPN's mark to be noticed", func() bool {
-		return strings.Contains(output(h.Router, "nft", "list", "chain", "inet", "syntap0", "local_new"), "0x0000ca6c")
+	r.wait(t, "the router's rules to be where they were", func() bool {
+		return output(h.Router, "ip", "rule") == before
 	})
-	h.callAll(t, "host in the VPN", call{ns: h.Router}, "VPN")
-	h.callAll(t, "LAN in the VPN", call{ns: h.Client}, "VPN")
-	n := len(r.waitRecords(t, 6))
-	h.callAll(t, "the VPN's own socket", call{ns: h.Router, mark: wgMark}, "world")
-	if got := len(r.records(t)); got != n {
-		t.Errorf("%d records, want none of the VPN's own sockets", got-n)
-	}
-	for _, f := range []string{"-4", "-6"} {
-		h.Router.Run("ip", f, "rule", "del", "lookup", "51820")
-	}
-	h.callAll(t, "after", call{ns: h.Router}, "world")
-	r.waitRecords(t, n+2)
 	r.stop(t, unix.SIGTERM)
+}
+
+// isFirst reports whether the first rule of a family but the kernel's own is a router's, which
+// leads packets from the TUN past the others.
+func isFirst(ns *tuntest.Namespace, family string) bool {
+	rules := strings.Split(output(ns, "ip", family, "rule"), "\n")
+	return len(rules) > 1 && strings.Contains(rules[1], "iif syntap0 ")
 }
 
 // TestRuleBeforeOurs has a rule appear that sends everything past the TUN. The router names it and
