@@ -62,7 +62,7 @@ func (c *conn) clientStall(silent time.Duration, missing uint64) (stall tunflow.
 	}
 	key := c.name()
 	stall = tunflow.Stall{
-		Key: key, ClientLeg: true, Remote: key.Client, Silent: silent, Heard: silent,
+		Key: key, ClientLeg: true, Remote: key.Client, Silent: silent, Age: time.Since(c.started), Heard: silent,
 		AdvMSS:      uint32(max(0, c.clientMTU().MSS(key.Client.Addr().Is6())-timestamps)),
 		Outstanding: uint64(at.SndNxt - at.SndUna),
 		Received:    uint64(at.RcvNxt - c.isn - 1),

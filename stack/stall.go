@@ -190,7 +190,7 @@ func (c *conn) stall(silent time.Duration) (stall tunflow.Stall, waits bool) {
 	}
 	acked, outstanding := progress(&info)
 	stall = tunflow.Stall{
-		Key: c.name(), Remote: c.upstream.server, Silent: silent, Opening: c.opening, Clamped: c.mss > 0,
+		Key: c.name(), Remote: c.upstream.server, Silent: silent, Age: time.Since(c.started), Opening: c.opening, Clamped: c.mss > 0,
 		AdvMSS: info.Advmss, SndMSS: info.Snd_mss, RcvMSS: info.Rcv_mss,
 		Unacked: info.Unacked, Sacked: info.Sacked, Backoff: uint32(info.Backoff),
 		Retransmits: info.Total_retrans, OutOfOrder: info.Rcv_ooopack,

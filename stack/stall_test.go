@@ -58,7 +58,8 @@ func TestStalled(t *testing.T) {
 		stall = seen[uint16(silent)]
 		return stall.Silent >= 2*time.Second
 	})
-	if stall.Acked != 5 || stall.Unacked != 0 || stall.Received != 0 || stall.HidesUp() || !stall.HidesDown() || stall.Remote.Port() != uint16(silent) {
+	if stall.Acked != 5 || stall.Unacked != 0 || stall.Received != 0 || stall.HidesUp() || !stall.HidesDown() || stall.Remote.Port() != uint16(silent) ||
+		stall.Age < stall.Silent-stallInterval {
 		t.Errorf("stall %+v", stall)
 	}
 	mu.Lock()

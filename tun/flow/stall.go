@@ -13,6 +13,7 @@ type Stall struct {
 	ClientLeg bool           // Sacked, OutOfOrder, SentFull and Segments are unknown of it
 	Remote    netip.AddrPort // that was dialled; of the client's leg the client
 	Silent    time.Duration  // without a byte in either direction, in whole looks of a second
+	Age       time.Duration  // since its client's SYN
 
 	Opening Opening // as in Flow; nil = unknown
 

@@ -79,10 +79,8 @@ func (f *Finder) cureEarly(e end, h *host, s flow.Stall, up bool) {
 		}
 		return
 	}
-	for i := range h.stalls {
-		if at := &h.stalls[i]; at.Key == s.Key && at.up == up && at.isSure() && at.outlasts() {
-			f.later(func() { f.soFar(e, h, Path{Up: Way{Hole: up}, Down: Way{Hole: !up}}) })
-		}
+	if at := h.suspect(s.Key); at != nil && at.up == up && at.isSure() && at.outlasts() {
+		f.later(func() { f.soFar(e, h, Path{Up: Way{Hole: up}, Down: Way{Hole: !up}}) })
 	}
 }
 
@@ -119,9 +117,13 @@ func (f *Finder) free(h *host, s flow.Stall, up bool) bool {
 }
 
 // try frees an upload without a finding, by way of trial: that it goes on then is evidence, even
-// where nothing shorter than a full segment has been acknowledged. A finding, which has the next
-// one run, comes before in most cases. The lock is held.
+// where nothing shorter than a full segment has been acknowledged. Before, a handshake has to pass
+// and full segments not, as an upload also goes on when a path that has failed works again. A
+// finding, which has the next one run, comes before in most cases. The lock is held.
 func (f *Finder) try(e end, h *host, s flow.Stall) {
+	if at := h.suspect(s.Key); at == nil || !at.outlasts() {
+		return
+	}
 	if s.Clamped || s.Backoff < sureBackoff || s.Silent < patience || len(h.flows) >= mostStalls || h.flows[s.Key] != nil ||
 		!f.o.Cures(s.Key.Client, s.Key.Server) || !f.o.ClearDF(s.Key) {
 		return
@@ -134,10 +136,8 @@ func (f *Finder) try(e end, h *host, s flow.Stall) {
 				delete(h.flows, s.Key)
 				return
 			}
-			for i := range h.stalls {
-				if h.stalls[i].Key == s.Key {
-					h.stalls[i].freed, h.stalls[i].seen = true, time.Now()
-				}
+			if at := h.suspect(s.Key); at != nil {
+				at.freed, at.seen = true, time.Now()
 			}
 			switch {
 			case h.finding != nil:

@@ -17,6 +17,7 @@ const (
 	sureBackoff = 4
 	sureSilence = 3 * time.Second
 	lately      = 5 * time.Second  // before a stall, the far end has been heard
+	soonStuck   = 10 * time.Second // after its SYN, full segments of a connection are lost
 	stuckFor    = 15 * time.Second // since a stall was seen: it lasts, or did as the measurement began
 	askPause    = 10 * time.Second // between two questions of whether a host is there
 	likely      = 1280             // bytes that pass; RFC 8200 §5, and IPv4 paths below it are rare
@@ -109,7 +110,7 @@ func (f *Finder) compare(e end, h *host, up bool, now time.Time) {
 		ask = ask || s.opened == nil && s.isSuspicious()
 		if s.isSure() {
 			agree++
-			outlasts = outlasts || s.outlasts()
+			outlasts = outlasts || s.Acked > 0 && s.outlasts()
 		}
 	}
 	decide := outlasts || agree >= 2
@@ -180,15 +181,18 @@ func (f *Finder) tell(e end, h *host) {
 // before the stall may have forgotten the connection, as an address translator does.
 func (s *suspect) isSuspicious() bool {
 	if s.up {
-		return s.HidesUp() && s.Backoff >= sureBackoff-1 && s.Acked > 0 && s.Heard < s.Silent+lately
+		return s.HidesUp() && s.Backoff >= sureBackoff-1 && s.Heard < s.Silent+lately
 	}
 	return s.HidesDown() && (s.Held > 0 || s.Missing > 0) && s.Silent >= sureSilence-time.Second
 }
 
-// isSure reports whether loss and slowness do not explain the stall.
+// isSure reports whether loss and slowness do not explain the stall. Of an upload nothing tells
+// whether the path still knows the connection: a firewall that is started anew, or a load balancer
+// whose server is gone, drops all packets of those that it knew, and lets new ones pass. A black
+// hole has new ones stuck, too, at their first full segments.
 func (s *suspect) isSure() bool {
 	if s.up {
-		return s.freed || s.isSuspicious() && s.Backoff >= sureBackoff
+		return s.freed || s.isSuspicious() && s.Backoff >= sureBackoff && s.Acked > 0 && s.Age < s.Silent+soonStuck
 	}
 	there := s.Heard < sureSilence // it has been asked each second
 	return s.HidesDown() && (s.Held > 0 || s.Missing > 0) && there && s.Silent >= s.lost+sureSilence

@@ -37,14 +37,16 @@
 // segment has not come. In both cases the far end answers a keepalive probe meanwhile. Chance and
 // slowness do not explain them, but a path that has failed does. So two connections have to show it
 // while a new one opens; or one, before a new one opens and after: full segments were sent again
-// since, in vain. Of ACKs and bytes that are missing, for three seconds a server has sent them
-// again four times (RFC 6298 with 200 ms); one in 10,000 such segments is lost so often under 10 %
-// loss. Such a finding has medium confidence and knows no size; its clamp is for packets of 1280
-// bytes. Where findings are applied, an upload over IPv4 has its DF bit cleared on trial after four
-// timeouts and five seconds: that it goes on then is evidence too, even if nothing short was
-// acknowledged before. The same decides where a measurement cannot, since the far end says too
-// little, and on the way from a client, whose short segments that have come stand for the
-// handshake.
+// since, in vain. A firewall that was started anew, or a load balancer whose server is gone, drops
+// all packets of the connections that it knew, and lets new ones open: so full segments have to be
+// lost within ten seconds after the SYN. Of ACKs and bytes that are missing, for three seconds a
+// server has sent them again four times (RFC 6298 with 200 ms); one in 10,000 such segments is lost
+// so often under 10 % loss. Such a finding has medium confidence and knows no size; its clamp is
+// for packets of 1280 bytes. Where findings are applied, an upload over IPv4 has its DF bit cleared
+// on trial after four timeouts and five seconds, if a new connection has opened and a full segment
+// was lost since: that it goes on then is evidence too, even if nothing short was acknowledged
+// before. The same decides where a measurement cannot, since the far end says too little, and on
+// the way from a client, whose short segments that have come stand for the handshake.
 //
 // A command of exec may end before any of that. At the end, packets that are certain to vanish by a
 // measurement are a finding of medium confidence, with the sizes known by then. Where a connection

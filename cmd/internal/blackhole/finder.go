@@ -281,6 +281,16 @@ func (h *host) note(s suspect) {
 	h.stalls = append(h.stalls, s)
 }
 
+// suspect returns the evidence of a connection; nil = there is none.
+func (h *host) suspect(k flow.Key) *suspect {
+	for i := range h.stalls {
+		if h.stalls[i].Key == k {
+			return &h.stalls[i]
+		}
+	}
+	return nil
+}
+
 // MSS returns the clamp for connections of a client to a server, 0 where none is known: that of the
 // narrower leg.
 func (f *Finder) MSS(client, server netip.Addr) packet.MSS {

@@ -107,6 +107,9 @@ func TestAgreement(t *testing.T) {
 	forgotten := func(client int) flow.Stall {
 		return with(up("203.0.113.2:5432", client), func(s *flow.Stall) { s.Heard = time.Hour })
 	}
+	old := func(client int) flow.Stall { // a firewall on the path was started anew
+		return with(up("203.0.113.2:5432", client), func(s *flow.Stall) { s.Age = time.Minute })
+	}
 	vanished := func(client int) flow.Stall { // and another host has its address
 		return with(down("203.0.113.2:5432", client), func(s *flow.Stall) { s.Heard = sureSilence })
 	}
@@ -126,6 +129,8 @@ func TestAgreement(t *testing.T) {
 		"dead, down":            {down("203.0.113.2:5432", 1), down("203.0.113.2:5432", 2), false, ""},
 		"nothing is heard":      {unheard(1), unheard(2), true, ""},
 		"forgotten on the path": {forgotten(1), forgotten(2), true, ""},
+		"old ones":              {old(1), old(2), true, ""},
+		"an old and a new one":  {old(1), up("203.0.113.2:5432", 2), true, ""},
 		"the same one":          {up("203.0.113.2:5432", 1), up("203.0.113.2:5432", 1), true, ""},
 		"vanished, down":        {vanished(1), vanished(2), true, ""},
 		"one goes on":           {down("203.0.113.2:5432", 1), early, true, "down 0 1240 medium"},
@@ -389,31 +394,37 @@ func TestCure(t *testing.T) {
 	})
 }
 
-// An upload on a port that is not measured, of which nothing is acknowledged, has its DF cleared.
-// Two that go on then are a finding. Over IPv6, and where no finding is applied, nothing is tried.
+// An upload on a port that is not measured, of which nothing is acknowledged, has its DF cleared
+// once another connection has opened. Two that go on then are a finding. Over IPv6, and where no
+// finding is applied, nothing is tried.
 func TestTrial(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		server    string
 		cures     bool
+		opens     bool
 		acked     uint64 // after the trial
 		agree     int    // uploads
 		freed     int
 		confident string
 	}{
-		{"203.0.113.2:6379", true, 1448, 2, 2, "[up medium]"},
-		{"203.0.113.2:6379", true, 1448, 1, 1, "[]"},
-		{"203.0.113.2:6379", true, 100, 2, 2, "[]"},
-		{"203.0.113.2:6379", false, 1448, 2, 0, "[]"},
-		{"[2001:db8::2]:6379", true, 1448, 2, 0, "[]"},
+		{"203.0.113.2:6379", true, true, 1448, 2, 2, "[up medium]"},
+		{"203.0.113.2:6379", true, true, 1448, 1, 1, "[]"},
+		{"203.0.113.2:6379", true, true, 100, 2, 2, "[]"},
+		{"203.0.113.2:6379", true, false, 1448, 2, 0, "[]"}, // the path fails, and works again
+		{"203.0.113.2:6379", false, true, 1448, 2, 0, "[]"},
+		{"[2001:db8::2]:6379", true, true, 1448, 2, 0, "[]"},
 	} {
 		inWorld(t, func(w *world) {
-			w.cures, w.opens = tt.cures, true
+			w.cures, w.opens = tt.cures, tt.opens
 			for client := range tt.agree {
 				s := up(tt.server, client)
 				s.Acked = 0
 				w.acked.Store(0)
-				w.stalls(s, 5)
+				for s.Backoff = 1; s.Backoff <= 5; s.Backoff++ {
+					w.stalls(s, 1)
+					s.Silent += time.Second
+				}
 				w.acked.Store(tt.acked)
 				time.Sleep(10 * time.Second)
 			}
