@@ -32,6 +32,8 @@ type assembly struct {
 	names        *namer       // nil = records and rules know no names
 	owners       *attribution // nil = records never name owners
 	ownersStatus func() *web.Owners
+	policy       *egressPolicy
+	blackHoles   *blackHoles
 	denied       *refusals // destinations
 	strangers    *refusals // sources
 
@@ -48,13 +50,13 @@ func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
 		next = a.names.before(next)
 	}
 	a.owners, a.ownersStatus = a.attribute(next)
-	a.judge = &judge{
+	a.policy = &egressPolicy{
 		names: a.names, owners: a.owners, local: a.local(), virtual: a.Virtual, attempted: a.Attempted,
 	}
-	if err := a.judge.check(a.Config); err != nil {
+	if err := a.policy.check(a.Config); err != nil {
 		return err
 	}
-	a.judge.enforce(a.Config, leaving)
+	a.policy.enforce(a.Config, leaving)
 	a.denied = newRefusals(4, sayDenied(a.Config, a.Logger))
 	a.strangers = newRefusals(16, sayStranger(a.Logger))
 	sources := knownTo(a.Sources, a.strangers)
@@ -105,11 +107,11 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 			a.denied.note(refused{Addr: server, name: name, rule: d.Rule, reason: d.Reason})
 		}
 	}
-	o.Question, o.Contradicts, o.Strict = a.judge.question, a.judge.contradicts, a.judge.checksName
+	o.Question, o.Contradicts, o.Strict = a.policy.question, a.policy.contradicts, a.policy.checksName
 	if a.Attempted != nil {
 		o.Forbidden = a.forbidden
 	}
-	opened, open := a.opener(a.names, a.owners)
+	opened, open := a.opener()
 	o.DatagramOpened = opened
 	a.Log.CountOpen(func() int { return a.tap.Open() + open() })
 	if a.names != nil {
@@ -127,7 +129,7 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 		o.ClientMTU = a.dialer.ClientMTU
 	}
 	sizeSockets(&o, a.tap.Rules, a.pathMTU)
-	o.Stalled, o.First = a.holes.Stalled, a.holes.first
+	o.Stalled, o.First = a.blackHoles.Stalled, a.blackHoles.first
 	if a.sockets != nil {
 		o.Attach = a.sockets.Attach
 	}
@@ -136,7 +138,6 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 
 // connect gives the stack to the log, the figures, and those that follow the traffic.
 func (a *assembly) connect() {
-	a.holes.attach(a.tap, a.stack, a.dialer)
 	if a.owners != nil {
 		a.owners.finder.LeaveOut(a.stack.OwnsRaw)
 	}
@@ -144,7 +145,7 @@ func (a *assembly) connect() {
 		a.Log.CountFrames(f)
 	}
 	if a.Figures != nil {
-		a.Figures.Count(a.counters(a.link, a.tap, a.stack, a.ownersStatus, a.names.status))
+		a.Figures.Count(a.counters)
 	}
 	a.Log.OnWritten(func(k flow.Key, serverISN uint32, o *record.Opening) { a.stack.Recorded(k, serverISN, o) })
 	a.Log.OnDatagramWritten(a.stack.DatagramRecorded)
@@ -160,10 +161,10 @@ func (a *assembly) run(ctx context.Context) error {
 	g.Go(func() error { return a.tap.Run(ctx) })
 	g.Go(func() error { a.denied.run(ctx); return nil })
 	g.Go(func() error { a.strangers.run(ctx); return nil })
-	g.Go(func() error { a.holes.Run(ctx); return nil })
+	g.Go(func() error { a.blackHoles.Run(ctx); return nil })
 	g.Go(func() error { memory.Return(ctx, a.program); return nil })
 	if a.Reload != nil {
-		g.Go(func() error { return a.serveReloads(ctx, a.tap, a.stack, a.dialer) })
+		g.Go(func() error { return a.serveReloads(ctx) })
 	}
 	err := g.Wait()
 	if a.Figures != nil {

@@ -20,15 +20,15 @@ func (r *router) attemptedHandshake(h *record.Attributed) {
 }
 
 // attemptedDatagram hands on the attempt of a flow without a handshake.
-func (r *router) attemptedDatagram(d *record.AttributedDatagram) {
-	a := attempt.OfDatagram(d)
-	a.Nameserver = r.isNameserver(d.Server)
-	if a.Denied() {
-		if name := r.judge.deniedName(d.DNS, a.Owner); name != "" {
-			a.Name, a.Question = name, true
+func (a *assembly) attemptedDatagram(d *record.AttributedDatagram) {
+	at := attempt.OfDatagram(d)
+	at.Nameserver = a.isNameserver(d.Server)
+	if at.Denied() {
+		if name := a.policy.deniedName(d.DNS, at.Owner); name != "" {
+			at.Name, at.Question = name, true
 		}
 	}
-	r.Attempted(&a)
+	a.Attempted(&at)
 }
 
 // forbidden hands on the attempt of a connection or flow that says another name than its own.

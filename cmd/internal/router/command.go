@@ -79,18 +79,17 @@ func (r *Process) routeCommand(ctx context.Context, dev *tun.Device) error {
 	go r.obey()
 	routing, stop := context.WithCancel(ctx)
 	defer stop()
-	router := &router{
-		Config: r.config, Log: r.log, Logger: r.logger, Figures: r.figures, Isolate: true, sockets: r.sockets, searches: r.searches,
-		Sources: within(r.config.TUN.Addresses), Local: func(netip.Addr) bool { return true },
-		Nameserver: func(a netip.Addr) bool { return c.redirects.Load().IsNameserver(a) },
-		Redirect:   c.redirect, Owners: c.network != nil, Network: c.network, hosts: *r.hosts.Load(), nameservers: r.knownNameservers,
-		Started: func(drain func(context.Context) int) {
-			c.drain.Store(&drain)
-			if c.names != nil {
-				c.names.serve(routing)
-			}
-			_ = r.say(message.Word{Running: true})
-		},
+	router := r.router()
+	router.Sources, router.Local = within(r.config.TUN.Addresses), func(netip.Addr) bool { return true }
+	router.Nameserver = func(a netip.Addr) bool { return c.redirects.Load().IsNameserver(a) }
+	router.Redirect, router.hosts = c.redirect, *r.hosts.Load()
+	router.Owners, router.Network = c.network != nil, c.network
+	router.Started = func(drain func(context.Context) int) {
+		c.drain.Store(&drain)
+		if c.names != nil {
+			c.names.serve(routing)
+		}
+		_ = r.say(message.Word{Running: true})
 	}
 	if c.o.Attempts {
 		router.Attempted = func(a *attempt.Attempt) { r.tell(message.Told{Attempt: a}) }

@@ -11,28 +11,25 @@ import (
 )
 
 // opener returns the function that takes the beginning of each flow without a handshake, for
-// stack.Options.DatagramOpened, and another that counts those which have no record yet. names and
-// owners may be nil.
-func (r *router) opener(
-	names *namer, owners *attribution,
-) (opened func(*flow.Datagram) flow.Admission, open func() int) {
+// stack.Options.DatagramOpened, and another that counts those which have no record yet.
+func (a *assembly) opener() (opened func(*flow.Datagram) flow.Admission, open func() int) {
 	var n atomic.Int64
 	opened = func(d *flow.Datagram) flow.Admission {
-		if a := r.Log.DatagramAdmission(d.Time); a != flow.Admit {
-			return a
+		if admission := a.Log.DatagramAdmission(d.Time); admission != flow.Admit {
+			return admission
 		}
 		n.Add(1)
 		o := new(record.Opening)
 		d.Opening = o
 		user := func(owner *record.Owner) {
-			if names != nil {
-				o.Name = names.datagram(d, owner)
+			if a.names != nil {
+				o.Name = a.names.datagram(d, owner)
 				o.Untrusted = d.Decision != nil && d.Decision.ByName
 			}
 		}
-		owners.datagram(d, user, func(owner *record.Owner, question []byte) {
+		a.owners.datagram(d, user, func(owner *record.Owner, question []byte) {
 			o.Owner = owner
-			r.begun(&record.AttributedDatagram{Datagram: d, Opening: o, Question: question})
+			a.begun(&record.AttributedDatagram{Datagram: d, Opening: o, Question: question})
 			n.Add(-1)
 		})
 		return flow.Admit

@@ -44,7 +44,7 @@
 //
 // # Rules
 //
-// The rules of egress are asked when a flow begins (judge.go), by the name that its record has and
+// The rules of egress are asked when a flow begins (egresspolicy.go), by the name that its record has and
 // by the user of its client. With names from the DNS, a literal address that its client has asked
 // for counts as the name: both are the same packets.
 //

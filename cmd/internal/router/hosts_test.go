@@ -48,7 +48,7 @@ func TestHostsAgree(t *testing.T) {
 	} {
 		n, key := known(t)
 		n.hosts.Store(&table)
-		j := &judge{names: n, local: n.local}
+		j := &egressPolicy{names: n, local: n.local}
 		j.rules.Store(egress.Compile([]egress.Rule{allowed("table.example"), allowed("web")}, true))
 		j.strict.Store(true)
 		k := key(tt.server)

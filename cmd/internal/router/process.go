@@ -100,8 +100,7 @@ func (r *Process) Run(ctx context.Context) error {
 	if order.Command != nil {
 		err = r.routeCommand(ctx, dev)
 	} else {
-		go r.obey()
-		err = r.router(dev, order).Route(ctx, dev)
+		err = r.routeHost(ctx, dev, order)
 	}
 	stats := dev.Stats()
 	last := message.Ended{
@@ -308,22 +307,31 @@ func (r *Process) announce() func(netip.AddrPort, bool) error {
 
 func (r *Process) say(w message.Word) error { return r.keeper.Send(w) }
 
-// router returns the router of the traffic of dev.
-func (r *Process) router(dev *tun.Device, o *message.Routing) *router {
+// router returns the part of a router that does not depend on whose traffic it carries.
+func (r *Process) router() *router {
+	return &router{
+		Config: r.config, Log: r.log, Logger: r.logger, Figures: r.figures, Isolate: true,
+		sockets: r.sockets, searches: r.searches, nameservers: r.knownNameservers,
+	}
+}
+
+// routeHost routes the packets of the host.
+func (r *Process) routeHost(ctx context.Context, dev *tun.Device, o *message.Routing) error {
+	go r.obey()
 	c := r.config
 	addrs := &dial.HostAddrs{Mark: uint32(c.Route.Mark), Sockets: r.sockets}
 	names := hostfile.ReadHosts(hostfile.HostsPath, r.logger)
 	r.hosts.Store(&names)
-	return &router{
-		Config: c, Log: r.log, Stores: r.knownStores, Logger: r.logger, Summary: true, Reload: &r.reload, Figures: r.figures,
-		QueueDrops: queueDrops(dev.Name()), PastDrops: r.past.Load, sent: r.sent.Load,
-		Owners: true, Network: r.network, Forwards: true, Isolate: true, sockets: r.sockets, announce: r.announce(),
-		searches: r.searches, resolvers: r.isResolver,
-		Started: func(func(context.Context) int) { _ = r.say(message.Word{Running: true}) },
-		Mark:    uint32(c.Route.Mark), Host: addrs, OnHost: onHost(c, addrs, o.ByRules),
-		KeepSource: (&hostSources{tun: c.TUN.Addresses}).contains,
-		Sources:    sources(c.TUN.Sources, addrs),
-		hosts:      names, nextHosts: r.nextHosts, nameservers: r.knownNameservers,
-		isolated: func(p isolate.Process) { r.rights.Store(&p) },
-	}
+	router := r.router()
+	router.Summary, router.Reload, router.Stores = true, &r.reload, r.knownStores
+	router.QueueDrops, router.PastDrops = queueDrops(dev.Name()), r.past.Load
+	router.sent, router.announce = r.sent.Load, r.announce()
+	router.Owners, router.Network, router.resolvers = true, r.network, r.isResolver
+	router.Mark, router.Host, router.OnHost = addrs.Mark, addrs, onHost(c, addrs, o.ByRules)
+	router.Forwards, router.KeepSource = true, (&hostSources{tun: c.TUN.Addresses}).contains
+	router.Sources = sources(c.TUN.Sources, addrs)
+	router.hosts, router.nextHosts = names, r.nextHosts
+	router.isolated = func(p isolate.Process) { r.rights.Store(&p) }
+	router.Started = func(func(context.Context) int) { _ = r.say(message.Word{Running: true}) }
+	return router.Route(ctx, dev)
 }

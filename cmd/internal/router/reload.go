@@ -12,9 +12,6 @@ import (
 	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/hint"
 	"syntap/cmd/internal/logger"
-	"syntap/stack"
-	"syntap/stack/dial"
-	"syntap/tap"
 )
 
 // reloads says how a running router gets another config.
@@ -31,39 +28,36 @@ type reloadRequest struct {
 
 // serveReloads puts the config of each request in force, until ctx ends. A config that cannot be is
 // reported, and the one before stays in force.
-func (r *router) serveReloads(ctx context.Context, t *tap.Tap, s *stack.Stack, d *dial.Dialer) error {
+func (a *assembly) serveReloads(ctx context.Context) error {
 	for {
 		var request reloadRequest
 		select {
 		case <-ctx.Done():
 			return nil
-		case request = <-r.Reload.requests:
+		case request = <-a.Reload.requests:
 		}
-		err := r.reload(ctx, request.load, t, s, d)
+		err := a.reload(ctx, request.load)
 		if err == nil {
-			r.Logger.Info("config reloaded")
+			a.Logger.Info("config reloaded")
 		} else {
-			logger.ReportRefused(r.Logger, err)
+			logger.ReportRefused(a.Logger, err)
 		}
-		request.done(r.Config, err)
+		request.done(a.Config, err)
 	}
 }
 
 // reload does first all that can fail, and changes nothing until then. Open flows keep
 // the options that they began with.
-func (r *router) reload(
-	ctx context.Context, load func() (*config.Config, error),
-	t *tap.Tap, s *stack.Stack, d *dial.Dialer,
-) error {
+func (a *assembly) reload(ctx context.Context, load func() (*config.Config, error)) error {
 	c, err := load()
 	if err != nil {
 		return err
 	}
-	if keys := r.Config.ChangedFixed(c); len(keys) > 0 {
+	if keys := a.Config.ChangedFixed(c); len(keys) > 0 {
 		return hint.Fail(fmt.Errorf("change of %s needs a restart", strings.Join(keys, ", ")),
 			"restart, or put back what was there to have the rest reloaded")
 	}
-	rules, err := c.CompileRules(r.holes.MSS)
+	rules, err := c.CompileRules(a.blackHoles.MSS)
 	if err != nil {
 		return err
 	}
@@ -71,33 +65,33 @@ func (r *router) reload(
 	if err != nil {
 		return err
 	}
-	if err := r.judge.check(c); err != nil {
+	if err := a.policy.check(c); err != nil {
 		return err
 	}
-	if err := r.Log.Reload(ctx); err != nil {
+	if err := a.Log.Reload(ctx); err != nil {
 		return err
 	}
-	r.Config = c
-	r.holes.config.Store(c)
-	if owners := r.judge.owners; owners != nil {
-		owners.ask(r.ownersFor(c), r.Logger)
+	a.Config = c
+	a.blackHoles.config.Store(c)
+	if owners := a.owners; owners != nil {
+		owners.ask(a.ownersFor(c), a.Logger)
 	}
-	if n := r.judge.names; n != nil {
-		all := r.nextHosts()
+	if n := a.names; n != nil {
+		all := a.nextHosts()
 		n.hosts.Store(&all)
 	}
 	leaving := c.Egress.Compile()
-	r.judge.enforce(c, leaving)
-	t.SetRules(rules)
-	t.SetLimits(r.tapOptions())
-	d.SetOptions(r.dialOptions())
-	r.sockets.Renew()
-	s.SetLimits(r.stackOptions())
-	r.Reload.log.SetLevel(level)
-	r.Reload.log.SetFormatter(logger.Formatter(c.Log, r.Reload.log.Out))
+	a.policy.enforce(c, leaving)
+	a.tap.SetRules(rules)
+	a.tap.SetLimits(a.tapOptions())
+	a.dialer.SetOptions(a.dialOptions())
+	a.sockets.Renew()
+	a.stack.SetLimits(a.stackOptions())
+	a.Reload.log.SetLevel(level)
+	a.Reload.log.SetFormatter(logger.Formatter(c.Log, a.Reload.log.Out))
 	for _, warning := range c.Warnings(rules, leaving) {
-		r.Logger.Warn(warning)
+		a.Logger.Warn(warning)
 	}
-	r.warnDescriptors()
+	a.warnDescriptors()
 	return nil
 }

@@ -87,9 +87,6 @@ type router struct {
 	// isolated gets this process with its rights, once it opens no more files; nil disables it
 	isolated func(isolate.Process)
 
-	judge *judge // made by route, like holes
-	holes *holes
-
 	sent      func() *message.SentState               // the comparison of connections with records; returns nil where there is none
 	announce  func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
 	sockets   *sockets.Pool                           // of the keeper; nil = there is none
@@ -104,9 +101,10 @@ func (r *router) Route(ctx context.Context, link tun.Link) error {
 }
 
 func (r *router) route(ctx context.Context, link tun.Link) error {
-	r.holes = r.findHoles()
-	defer r.holes.Close()
-	rules, err := r.Config.CompileRules(r.holes.MSS)
+	a := &assembly{router: r, link: link}
+	a.blackHoles = newBlackHoles(a)
+	defer a.blackHoles.Close()
+	rules, err := r.Config.CompileRules(a.blackHoles.MSS)
 	if err != nil {
 		_ = link.Close()
 		return err
@@ -120,7 +118,6 @@ func (r *router) route(ctx context.Context, link tun.Link) error {
 		r.Host = &dial.HostAddrs{Mark: r.Mark, Sockets: r.upstream()}
 	}
 	defer r.Host.Close()
-	a := &assembly{router: r, link: link}
 	defer a.close()
 	if err := a.build(rules, leaving); err != nil {
 		_ = link.Close()
@@ -183,14 +180,13 @@ func (r *router) stackOptions() stack.Options {
 	}
 }
 
-func (r *router) dialOptions() dial.Options {
-	c := r.Config
-	o := dial.Options{
-		Sockets: r.upstream(), Announce: r.announce, Mark: r.Mark, Interface: c.Egress.Interface,
-		Policy: destinations(c, r.Host, r.OnHost, r.nameservers), Redirect: r.Redirect,
-		Rules: r.judge.rule, Virtual: r.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
+func (a *assembly) dialOptions() dial.Options {
+	c := a.Config
+	return dial.Options{
+		Sockets: a.upstream(), Announce: a.announce, Mark: a.Mark, Interface: c.Egress.Interface,
+		Policy: destinations(c, a.Host, a.OnHost, a.nameservers), Redirect: a.Redirect,
+		Rules: a.policy.rule, Virtual: a.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
-	return o
 }
 
 // upstream returns the sockets that the keeper makes; nil = this process makes its own.

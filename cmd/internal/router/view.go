@@ -10,7 +10,6 @@ import (
 	"syntap/cmd/internal/message"
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/web"
-	"syntap/stack"
 	"syntap/tap"
 	"syntap/tap/policy"
 	"syntap/tun"
@@ -41,11 +40,11 @@ func (r *router) recorder() func(*record.Attributed) {
 }
 
 // begun takes the beginning of a flow without a handshake.
-func (r *router) begun(d *record.AttributedDatagram) {
-	if r.Attempted != nil {
-		r.attemptedDatagram(d)
+func (a *assembly) begun(d *record.AttributedDatagram) {
+	if a.Attempted != nil {
+		a.attemptedDatagram(d)
 	}
-	r.Log.Datagram(d)
+	a.Log.Datagram(d)
 }
 
 // flowDone takes the end of a connection or flow.
@@ -55,61 +54,57 @@ func (r *router) flowDone(f flow.Flow) {
 	r.Log.Flow(ended)
 }
 
-// counters returns the function that tells the figures.
-func (r *router) counters(
-	link tun.Link, t *tap.Tap, s *stack.Stack, owners func() *web.Owners, names func() *web.Names,
-) func() web.Counters {
-	return func() web.Counters {
-		taps, stacks, log := t.Stats(), s.Stats(), r.Log.Stats()
-		c := web.Counters{
-			Handshakes:    make(map[string]uint64),
-			Drops:         make(map[string]uint64),
-			LocalFailures: make(map[string]uint64),
-			Flows: map[string]int64{
-				"tcp": stacks.TCPFlows.Load(), "udp": stacks.Datagrams.UDP.Load(), "icmp": stacks.Datagrams.Echo.Load(),
-			},
-			HalfOpen:    stacks.HalfOpen.Load(),
-			Memory:      web.Memory(s.Memory()),
-			MSSRewrites: taps.MSSRewrites,
-			DFRewrites:  taps.DFRewrites,
-			MSSRules:    inUse(t.Rules().MSSUse()),
-			DFRules:     inUse(t.Rules().DFUse()),
-			LogRecords:  log.Records,
-			LogLost:     make(map[string]uint64),
-			Findings:    r.holes.Findings(),
-			Found:       foundIn(r.foundByKeeper(log.Found)),
-			Sent:        r.compared(),
-			Unsolicited: stacks.Datagrams.Unsolicited.Load(),
-			Owners:      owners(),
-			Names:       names(),
-			Fleet:       r.stores(),
-		}
-		maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
-		for outcome, n := range taps.Handshakes {
-			c.Handshakes[string(outcome)] = n
-		}
-		for reason, n := range log.Lost {
-			c.LogLost[string(reason)] = n
-		}
-		all := []map[string]uint64{taps.Drops, stacks.Drops(), stacks.InboundDrops()}
-		if d := statsOf(link); d != nil {
-			c.Outbound = web.Traffic{Frames: d.OutboundFrames.Load(), Bytes: d.OutboundBytes.Load()}
-			c.Inbound = web.Traffic{Frames: d.InboundFrames.Load(), Bytes: d.InboundBytes.Load()}
-			all = append(all, map[string]uint64{"malformed": d.Malformed.Load()})
-		}
-		for _, drops := range all { // several may drop for the same reason
-			for reason, n := range drops {
-				c.Drops[reason] += n
-			}
-		}
-		if r.QueueDrops != nil {
-			c.Drops["tun_queue"] = r.QueueDrops()
-		}
-		if r.PastDrops != nil {
-			c.Drops["past_tun"] = r.PastDrops()
-		}
-		return c
+// counters returns the figures of now.
+func (a *assembly) counters() web.Counters {
+	taps, stacks, log := a.tap.Stats(), a.stack.Stats(), a.Log.Stats()
+	c := web.Counters{
+		Handshakes:    make(map[string]uint64),
+		Drops:         make(map[string]uint64),
+		LocalFailures: make(map[string]uint64),
+		Flows: map[string]int64{
+			"tcp": stacks.TCPFlows.Load(), "udp": stacks.Datagrams.UDP.Load(), "icmp": stacks.Datagrams.Echo.Load(),
+		},
+		HalfOpen:    stacks.HalfOpen.Load(),
+		Memory:      web.Memory(a.stack.Memory()),
+		MSSRewrites: taps.MSSRewrites,
+		DFRewrites:  taps.DFRewrites,
+		MSSRules:    inUse(a.tap.Rules().MSSUse()),
+		DFRules:     inUse(a.tap.Rules().DFUse()),
+		LogRecords:  log.Records,
+		LogLost:     make(map[string]uint64),
+		Findings:    a.blackHoles.Findings(),
+		Found:       foundIn(a.foundByKeeper(log.Found)),
+		Sent:        a.compared(),
+		Unsolicited: stacks.Datagrams.Unsolicited.Load(),
+		Owners:      a.ownersStatus(),
+		Names:       a.names.status(),
+		Fleet:       a.stores(),
 	}
+	maps.Copy(c.LocalFailures, stacks.LocalFailures.Snapshot()) // which is nil without any
+	for outcome, n := range taps.Handshakes {
+		c.Handshakes[string(outcome)] = n
+	}
+	for reason, n := range log.Lost {
+		c.LogLost[string(reason)] = n
+	}
+	all := []map[string]uint64{taps.Drops, stacks.Drops(), stacks.InboundDrops()}
+	if d := statsOf(a.link); d != nil {
+		c.Outbound = web.Traffic{Frames: d.OutboundFrames.Load(), Bytes: d.OutboundBytes.Load()}
+		c.Inbound = web.Traffic{Frames: d.InboundFrames.Load(), Bytes: d.InboundBytes.Load()}
+		all = append(all, map[string]uint64{"malformed": d.Malformed.Load()})
+	}
+	for _, drops := range all { // several may drop for the same reason
+		for reason, n := range drops {
+			c.Drops[reason] += n
+		}
+	}
+	if a.QueueDrops != nil {
+		c.Drops["tun_queue"] = a.QueueDrops()
+	}
+	if a.PastDrops != nil {
+		c.Drops["past_tun"] = a.PastDrops()
+	}
+	return c
 }
 
 // statsOf returns a link's counters as of now; nil where it does not count.

@@ -20,8 +20,9 @@ import (
 	"syntap/tun/flow"
 )
 
-// judge asks the rules about flows, by the names and owners of their clients.
-type judge struct {
+// egressPolicy decides on flows by the rules of egress, and by the names and owners of their
+// clients.
+type egressPolicy struct {
 	rules   atomic.Pointer[egress.Rules] // nil = there are none
 	strict  atomic.Bool
 	names   *namer         // nil = no flow has a name
@@ -33,26 +34,26 @@ type judge struct {
 }
 
 // check reports why the rules of a config cannot be in force.
-func (j *judge) check(c *config.Config) error {
+func (e *egressPolicy) check(c *config.Config) error {
 	const restart = "restart to have these rules in force"
 	switch {
-	case j.names == nil && c.Egress.NeedsNames():
+	case e.names == nil && c.Egress.NeedsNames():
 		return hint.Fail(errors.New("egress has rules with names, which are not looked for yet"), restart)
-	case j.owners == nil && c.Egress.HasUIDs():
+	case e.owners == nil && c.Egress.HasUIDs():
 		return hint.Fail(errors.New("egress has rules with users, which are not looked for"), restart)
 	}
 	return nil
 }
 
 // enforce puts a config in force, for flows to come. Its rules are compiled.
-func (j *judge) enforce(c *config.Config, rules *egress.Rules) {
-	j.rules.Store(rules)
-	j.strict.Store(c.Egress.Strict)
+func (e *egressPolicy) enforce(c *config.Config, rules *egress.Rules) {
+	e.rules.Store(rules)
+	e.strict.Store(c.Egress.Strict)
 }
 
 // rule returns the ruling on a flow that is about to begin, for dial.Options.Rules.
-func (j *judge) rule(f dial.Flow) *egress.Ruling {
-	rules := j.rules.Load()
+func (e *egressPolicy) rule(f dial.Flow) *egress.Ruling {
+	rules := e.rules.Load()
 	if rules == nil {
 		return nil
 	}
@@ -64,16 +65,16 @@ func (j *judge) rule(f dial.Flow) *egress.Ruling {
 		return rules.Decide(&q)
 	}
 	k := flow.Key{Client: f.Client, Server: f.Server, ISN: f.ISN}
-	names := j.names != nil && q.Name == "" && rules.HasNames()
+	names := e.names != nil && q.Name == "" && rules.HasNames()
 	var o *record.Owner
 	if names || rules.HasUIDs() {
-		o = j.user(f.Proto, k)
+		o = e.user(f.Proto, k)
 	}
 	if o != nil {
 		q.HasUID, q.UID = true, o.UID
 	}
 	if names {
-		if n := j.names.known(f.Proto, k, o); n != nil {
+		if n := e.names.known(f.Proto, k, o); n != nil {
 			q.Name, q.Others = n.Name, n.Others
 		}
 	}
@@ -81,25 +82,25 @@ func (j *judge) rule(f dial.Flow) *egress.Ruling {
 }
 
 // user returns the owner of a local client, of which only the user may be known; nil if it is not.
-func (j *judge) user(p flow.Proto, k flow.Key) *record.Owner {
-	if j.owners == nil || !j.local(k.Client.Addr()) {
+func (e *egressPolicy) user(p flow.Proto, k flow.Key) *record.Owner {
+	if e.owners == nil || !e.local(k.Client.Addr()) {
 		return nil
 	}
 	if p == flow.TCP {
-		return j.owners.owner(k)
+		return e.owners.owner(k)
 	}
-	socket, ok := j.owners.finder.Socket(p, k.Client, k.Server)
+	socket, ok := e.owners.finder.Socket(p, k.Client, k.Server)
 	if !ok {
 		return nil
 	}
-	return j.owners.ownerOf(socket, owner.Process{})
+	return e.owners.ownerOf(socket, owner.Process{})
 }
 
 // question decides on a DNS query by the names that it asks for, for stack.Options.Question.
-func (j *judge) question(
+func (e *egressPolicy) question(
 	p flow.Proto, client, server netip.AddrPort, opening flow.Opening, query *flow.DNS,
 ) *flow.Decision {
-	rules := j.rules.Load()
+	rules := e.rules.Load()
 	if rules == nil {
 		return &flow.Decision{Rule: "default"} // they have just gone
 	}
@@ -109,17 +110,17 @@ func (j *judge) question(
 		if known != nil {
 			o = known.Owner
 		} else {
-			o = j.user(p, flow.Key{Client: client, Server: server})
+			o = e.user(p, flow.Key{Client: client, Server: server})
 		}
 		if o != nil {
 			q.HasUID, q.UID = true, o.UID
-			q.ForAll = j.names != nil && j.names.resolver(o.UID)
+			q.ForAll = e.names != nil && e.names.resolver(o.UID)
 		}
 	}
 	var ruling *egress.Ruling
 	for _, asked := range query.Queries {
 		q.Name = asked.Name
-		if a, ok := resolver.Reverse(q.Name); ok && j.virtual.Contains(a) {
+		if a, ok := resolver.Reverse(q.Name); ok && e.virtual.Contains(a) {
 			ruling = &egress.Ruling{Decision: &flow.Decision{Rule: "egress.names"}} // it does not leave
 			continue
 		}
@@ -127,8 +128,8 @@ func (j *judge) question(
 			break
 		}
 	}
-	if known != nil && ruling.Deny && p == flow.TCP && j.attempted != nil {
-		j.attempted(&attempt.Attempt{
+	if known != nil && ruling.Deny && p == flow.TCP && e.attempted != nil {
+		e.attempted(&attempt.Attempt{
 			Time: time.Now(), Proto: p, Name: q.Name, Server: server, Question: true,
 			Owner: known.Owner, Decision: ruling.Decision,
 		})
@@ -137,8 +138,8 @@ func (j *judge) question(
 }
 
 // deniedName returns the name in a query for which the query is denied; "" if it is for its server.
-func (j *judge) deniedName(query *flow.DNS, o *record.Owner) string {
-	rules := j.rules.Load()
+func (e *egressPolicy) deniedName(query *flow.DNS, o *record.Owner) string {
+	rules := e.rules.Load()
 	if rules == nil || query == nil {
 		return ""
 	}
@@ -157,9 +158,9 @@ func (j *judge) deniedName(query *flow.DNS, o *record.Owner) string {
 
 // checksName reports whether a client's first bytes may say no other name than that of the
 // connection with an opening, for stack.Options.Strict.
-func (j *judge) checksName(opening flow.Opening) bool {
+func (e *egressPolicy) checksName(opening flow.Opening) bool {
 	o := record.AsOpening(opening)
-	return o != nil && o.Name != nil && j.strict.Load()
+	return o != nil && o.Name != nil && e.strict.Load()
 }
 
 // contradicts reports whether a client's first bytes say another name than that of its connection,
@@ -167,7 +168,7 @@ func (j *judge) checksName(opening flow.Opening) bool {
 //
 // Beside ECH the name is that of a provider, unless it is an empty extension, which looks the same
 // (GREASE). Of names that are virtual no client has the keys for ECH.
-func (j *judge) contradicts(f *flow.Flow) bool {
+func (e *egressPolicy) contradicts(f *flow.Flow) bool {
 	o := record.AsOpening(f.Opening)
 	if o != nil && f.Hello != nil && f.Hello.ECH && o.Name != nil && o.Name.Source == "virtual" {
 		said := *f.Hello

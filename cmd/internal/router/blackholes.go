@@ -21,22 +21,15 @@ import (
 	"syntap/cmd/internal/record"
 	"syntap/stack"
 	"syntap/stack/dial"
-	"syntap/tap"
 	"syntap/tun/flow"
 )
 
-// holes is the finder of black holes of a router, whose parts it gets when they are made.
-type holes struct {
+// blackHoles finds path MTU black holes from the connections of a router. Without connections the
+// finder asks nothing, so the router's parts may be made later.
+type blackHoles struct {
 	*blackhole.Finder
-	router *router
+	router *assembly
 	config atomic.Pointer[config.Config] // in force
-	parts  atomic.Pointer[holeParts]     // nil = not yet
-}
-
-type holeParts struct {
-	tap    *tap.Tap
-	stack  *stack.Stack
-	dialer *dial.Dialer
 }
 
 // atLeisure is the time of a measurement of a path that is known to be narrow: under loss the exact
@@ -46,50 +39,28 @@ const atLeisure = 30 * time.Second
 // lately is the age of connections that are compared with those that stall.
 const lately = 2 * time.Minute
 
-// findHoles returns the finder of a router.
-func (r *router) findHoles() *holes {
-	h := &holes{router: r}
-	h.config.Store(r.Config)
+func newBlackHoles(a *assembly) *blackHoles {
+	h := &blackHoles{router: a}
+	h.config.Store(a.Config)
 	h.Finder = blackhole.New(blackhole.Options{
 		Measure: h.measure, MeasureClient: h.measureClient, Known: pathmtu.Known, Opens: h.opens,
 		Found: h.found, Cures: h.cures,
-		Passes: func(a netip.Addr) (up, down bool) {
-			if p := h.parts.Load(); p != nil {
-				up, down = p.stack.PassFull(a, time.Now().Add(-lately))
-			}
-			return up, down
-		},
+		Passes: func(far netip.Addr) (up, down bool) { return a.stack.PassFull(far, time.Now().Add(-lately)) },
 		Unsure: h.unsure,
-		Disagree: func(a netip.Addr) {
-			h.router.Logger.WithField("dst", a.String()).
+		Disagree: func(far netip.Addr) {
+			a.Logger.WithField("dst", far.String()).
 				Warn("full segments vanish on some connections and pass on others: one of several paths (ECMP) is too narrow")
 		},
-		ClearDF: func(k flow.Key) bool { p := h.parts.Load(); return p != nil && p.stack.ClearDF(k) },
-		Acked: func(k flow.Key) (acked uint64, ok bool) {
-			if p := h.parts.Load(); p != nil {
-				acked, ok = p.stack.AckedOf(k)
-			}
-			return acked, ok
-		},
-		LowerClientMTU: func(k flow.Key, mtu int) bool {
-			p := h.parts.Load()
-			return p != nil && p.stack.LowerClientMTU(k, mtu)
-		},
-		Reset: func(k flow.Key) {
-			if p := h.parts.Load(); p != nil {
-				p.stack.ResetStuck(k)
-			}
-		},
+		ClearDF:        func(k flow.Key) bool { return a.stack.ClearDF(k) },
+		Acked:          func(k flow.Key) (acked uint64, ok bool) { return a.stack.AckedOf(k) },
+		LowerClientMTU: func(k flow.Key, mtu int) bool { return a.stack.LowerClientMTU(k, mtu) },
+		Reset:          func(k flow.Key) { a.stack.ResetStuck(k) },
 	})
 	return h
 }
 
-func (h *holes) attach(t *tap.Tap, s *stack.Stack, d *dial.Dialer) {
-	h.parts.Store(&holeParts{t, s, d})
-}
-
 // Stalled takes a connection that makes no progress, unless findings are off.
-func (h *holes) Stalled(s flow.Stall) {
+func (h *blackHoles) Stalled(s flow.Stall) {
 	if h.config.Load().Tap.Findings != config.FindingsOff {
 		h.Finder.Stalled(s)
 	}
@@ -97,19 +68,18 @@ func (h *holes) Stalled(s flow.Stall) {
 
 // first says how the first bytes of a connection are sent: on ports where nothing is measured they
 // have to tell.
-func (h *holes) first(port uint16) (learn, short bool) {
+func (h *blackHoles) first(port uint16) (learn, short bool) {
 	looks := h.config.Load().Tap.Findings != config.FindingsOff
 	return looks, looks && !pathmtu.Known(port)
 }
 
 // cures reports whether an mss rule in force keeps to findings.
-func (h *holes) cures(client, server netip.AddrPort) bool {
-	p := h.parts.Load()
-	return p != nil && p.tap.Rules().Learns(client, server)
+func (h *blackHoles) cures(client, server netip.AddrPort) bool {
+	return h.router.tap.Rules().Learns(client, server)
 }
 
 // found records a finding, and names its cure.
-func (h *holes) found(f *record.Finding) {
+func (h *blackHoles) found(f *record.Finding) {
 	h.router.Log.Finding(f)
 	fields := logrus.Fields{"dst": f.Dst, "direction": f.Direction, "confidence": string(f.Confidence)}
 	if f.Leg != "" {
@@ -134,7 +104,7 @@ func (h *holes) found(f *record.Finding) {
 }
 
 // unsure names a far end to which a connection hung until the router ended.
-func (h *holes) unsure(far netip.AddrPort, name string) {
+func (h *blackHoles) unsure(far netip.AddrPort, name string) {
 	host := far.String()
 	if name != "" {
 		host = net.JoinHostPort(name, fmt.Sprint(far.Port()))
@@ -144,13 +114,9 @@ func (h *holes) unsure(far netip.AddrPort, name string) {
 }
 
 // measure measures a path by sockets like those of connections.
-func (h *holes) measure(
+func (h *blackHoles) measure(
 	ctx context.Context, far netip.AddrPort, name string, patient bool, soFar func(blackhole.Path),
 ) (path blackhole.Path, err error) {
-	p := h.parts.Load()
-	if p == nil {
-		return path, errors.New("the router is not ready")
-	}
 	if name == "" {
 		name = far.Addr().String()
 	}
@@ -161,7 +127,7 @@ func (h *holes) measure(
 	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
 	r, err := pathmtu.Measure(ctx, pathmtu.Options{
 		Host: name, Address: far, Path: "/", LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
-		Socket: func() (int, error) { return p.socket(far) }, Timeout: timeout,
+		Socket: func() (int, error) { return h.socket(far) }, Timeout: timeout,
 		Opened: func() { soFar(blackhole.Path{}) },
 		Narrow: func(up bool, passes, fails int) {
 			way := blackhole.Way{Hole: true, Passes: passes, Fails: fails}
@@ -193,22 +159,18 @@ func (h *holes) measure(
 }
 
 // socket returns a socket for a question of the router's own.
-func (p *holeParts) socket(far netip.AddrPort) (int, error) {
-	if err := p.dialer.Announce(far, true); err != nil {
+func (h *blackHoles) socket(far netip.AddrPort) (int, error) {
+	if err := h.router.dialer.Announce(far, true); err != nil {
 		return -1, err
 	}
-	return p.dialer.Stream(far.Addr())
+	return h.router.dialer.Stream(far.Addr())
 }
 
 // measureClient measures the path to the client of a connection whose packets of a size are stuck.
-func (h *holes) measureClient(ctx context.Context, k flow.Key, size int) (path blackhole.Path, err error) {
-	p := h.parts.Load()
-	if p == nil {
-		return path, errors.New("the router is not ready")
-	}
+func (h *blackHoles) measureClient(ctx context.Context, k flow.Key, size int) (path blackhole.Path, err error) {
 	h.router.Logger.WithField("client", k.Client.String()).Debug("measuring the path MTU, as a connection stalls")
 	passes, err := pathmtu.Find(size, k.Client.Addr(), func(sizes []int) ([]bool, error) {
-		return p.stack.ProbeClient(ctx, k, sizes)
+		return h.router.stack.ProbeClient(ctx, k, sizes)
 	})
 	switch {
 	case errors.Is(err, stack.ErrNoProbe):
@@ -226,7 +188,7 @@ func wayOf(s *pathmtu.Sizes) blackhole.Way {
 
 // linkMTU returns the MTU of the link by which marked packets to an address leave; 0 = unknown, as
 // in a network other than that of upstream sockets.
-func (h *holes) linkMTU(a netip.Addr) int {
+func (h *blackHoles) linkMTU(a netip.Addr) int {
 	o := netlink.RouteGetOptions{Mark: h.router.Mark, Oif: h.config.Load().Egress.Interface}
 	routes, err := netlink.RouteGetWithOptions(net.IP(a.AsSlice()), &o)
 	if err != nil || len(routes) == 0 {
@@ -243,12 +205,8 @@ func (h *holes) linkMTU(a netip.Addr) int {
 const opensWithin = 5 * time.Second
 
 // opens opens a connection and closes it again.
-func (h *holes) opens(ctx context.Context, far netip.AddrPort) bool {
-	p := h.parts.Load()
-	if p == nil {
-		return false
-	}
-	fd, err := p.socket(far) // its end is a RST
+func (h *blackHoles) opens(ctx context.Context, far netip.AddrPort) bool {
+	fd, err := h.socket(far) // its end is a RST
 	if err != nil {
 		return false
 	}
