@@ -44,9 +44,9 @@
 //
 // # Rules
 //
-// The rules of egress are asked when a flow begins (egresspolicy.go), by the name that its record has and
-// by the user of its client. With names from the DNS, a literal address that its client has asked
-// for counts as the name: both are the same packets.
+// The rules of egress are asked when a flow begins (egresspolicy.go), by the name that its record
+// has and by the user of its client. With names from the DNS, a literal address that its client has
+// asked for counts as the name: both are the same packets.
 //
 // The mss and df rules hold on both legs: the tap rewrites by them, and the stack sizes its sockets
 // by them (sizes.go). The stack gives the tap the MTU of the path.
