@@ -10,6 +10,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/farseq"
+	"syntap/stack/sched"
 	"syntap/stack/sockmem"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/packet"
@@ -50,14 +51,10 @@ func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
 
 // lookForStalls reports the legs of connections that make no progress to Options.Stalled. It costs
 // a moving connection one bit, and an idle one a system call each time that it has become idle.
-func (s *Stack) lookForStalls() {
+func (s *Stack) lookForStalls(y *sched.Yielder) {
 	s.firsts.Store(0)
 	s.questions = 0
-	s.swept = s.relayed(s.swept)
-	defer clear(s.swept)
-	for _, c := range s.swept {
-		c.lookForStall()
-	}
+	s.eachRelayed(y, (*conn).lookForStall)
 }
 
 // lookForStall is a look at one connection.

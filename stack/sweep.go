@@ -4,9 +4,10 @@ package stack
 
 import (
 	"math"
-	"runtime"
 	"sync"
 	"time"
+
+	"syntap/stack/sched"
 )
 
 // sweepFaster is the number of sweeps in an interval when memory is scarce.
@@ -22,6 +23,8 @@ const stillFor = 4
 func (s *Stack) sweepUntil(stop <-chan struct{}) {
 	ticker := time.NewTicker(s.o.sweepTick())
 	defer ticker.Stop()
+	y := s.sched.NewYielder()
+	defer y.Close()
 	looked := time.Now()
 	for tick := 1; ; tick++ {
 		s.stood.note(s.o.sweepTick())
@@ -32,13 +35,13 @@ func (s *Stack) sweepUntil(stop <-chan struct{}) {
 			s.lingering.Sweep(false)
 			if now := time.Now(); s.o.Stalled != nil && now.Sub(looked) >= stallInterval-stallInterval/10 {
 				looked = now
-				s.lookForStalls()
+				s.lookForStalls(y)
 			}
 			switch {
 			case s.memory.Scarce():
-				s.sweep(1)
+				s.sweep(y, 1)
 			case tick%sweepFaster == 0:
-				s.sweep(sweepFaster)
+				s.sweep(y, sweepFaster)
 			}
 		}
 	}
@@ -75,13 +78,8 @@ func (s *standstill) sofar() time.Duration {
 
 // sweep weighs all connections, and makes those give back memory that have been quiet since the
 // last sweep.
-func (s *Stack) sweep(ticks int) {
-	s.swept = s.relayed(s.swept)
-	defer clear(s.swept)
-	for i, c := range s.swept {
-		if i%sweepBatch == sweepBatch-1 {
-			runtime.Gosched()
-		}
+func (s *Stack) sweep(y *sched.Yielder, ticks int) {
+	s.eachRelayed(y, func(c *conn) {
 		c.weigh()
 		c.fitSocket()
 		w := &c.sweep
@@ -95,12 +93,25 @@ func (s *Stack) sweep(ticks int) {
 				c.inbound.rest()
 			}
 		}
-	}
+	})
 }
 
 // sweepBatch is the number of connections after which the sweeper yields: it takes a tenth of a
 // millisecond for them.
 const sweepBatch = 64
+
+// eachRelayed calls f for each connection of this shard that is established. It yields in between:
+// packets do not wait until it is done with all.
+func (s *Stack) eachRelayed(y *sched.Yielder, f func(c *conn)) {
+	s.swept = s.relayed(s.swept)
+	defer clear(s.swept)
+	for _, c := range s.swept {
+		f(c)
+		if y.Moved(1, sweepBatch) {
+			s.stood.note(s.o.sweepTick())
+		}
+	}
+}
 
 // rest makes an idle direction shrink its buffer.
 func (d *direction) rest() {
