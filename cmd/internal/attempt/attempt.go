@@ -103,12 +103,13 @@ func (a *Attempt) Process() string {
 
 // Target returns the attempt in the form of egress.ParseTarget, by name if there is one.
 func (a *Attempt) Target() string {
-	name := strings.ToLower(strings.TrimSuffix(a.Name, "."))
 	if a.Question {
-		return cmp.Or(name, ".")
+		return cmp.Or(a.name(), ".")
 	}
-	return a.target(name)
+	return a.target(a.name())
 }
+
+func (a *Attempt) name() string { return strings.ToLower(strings.TrimSuffix(a.Name, ".")) }
 
 // target returns the attempt with a host, or without one with its address.
 func (a *Attempt) target(host string) string {
@@ -131,7 +132,7 @@ func (a *Attempt) target(host string) string {
 // remedy returns the flag that allows the attempt, and more words on it. The flag is empty where
 // none does: a first --allow would deny all else.
 func (a *Attempt) remedy(denies bool) (flag, hint string) {
-	target := a.Target()
+	target, name := a.Target(), a.name()
 	switch rule := a.Decision.Rule; {
 	case strings.HasPrefix(rule, "--deny "):
 		return "", "leave out " + rule
@@ -140,23 +141,25 @@ func (a *Attempt) remedy(denies bool) (flag, hint string) {
 	case rule == "egress.deny" && a.Question, rule == "egress.deny" && !denies:
 		return "", "egress.allow makes exceptions"
 	case rule == "egress.deny":
-		target, hint = a.target(""), "as the first of the rules"
+		target, name, hint = a.target(""), "", "as the first of the rules"
 	case rule == "egress.names":
 		return "", "the program must ask for the name again"
 	case rule != "default" && !denies:
 		return "", "put a rule that allows it ahead of " + rule
 	}
-	if !isPlain(target) {
+	if !isPlain(target, name) {
 		return "", "its name cannot stand in a rule"
 	}
 	return "--allow " + target, hint
 }
 
-// isPlain reports whether a target can stand in a rule, and on a command line without quotes.
-func isPlain(target string) bool {
+// isPlain reports whether a target can stand in a rule for this name, "" for an address, and on a
+// command line without quotes. The DNS may be asked for any bytes, such as 0.0.0.0/0.
+func isPlain(target, name string) bool {
 	const plain = "abcdefghijklmnopqrstuvwxyz0123456789.-_:/[]"
-	_, err := egress.ParseTarget(target)
-	return err == nil && !strings.ContainsFunc(target, func(r rune) bool {
-		return !strings.ContainsRune(plain, r)
-	})
+	rule, err := egress.ParseTarget(target)
+	if err != nil || name != "" && (len(rule.Names) != 1 || rule.Names[0].String() != name) {
+		return false
+	}
+	return !strings.ContainsFunc(target, func(r rune) bool { return !strings.ContainsRune(plain, r) })
 }

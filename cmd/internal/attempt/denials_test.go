@@ -53,6 +53,26 @@ func TestLineForPeople(t *testing.T) {
 			true, `1 denied: a\x1b[2j\nb; hint: its name cannot stand in a rule`,
 		},
 		{
+			"name that is a prefix",
+			attempt.Attempt{Name: "0.0.0.0/0", Question: true, Decision: none},
+			true, "1 denied: 0.0.0.0/0; hint: its name cannot stand in a rule",
+		},
+		{
+			"name that is an address",
+			attempt.Attempt{Name: "127.0.0.1", Server: at("192.0.2.1:80"), Decision: none},
+			true, "1 denied: 127.0.0.1:80; hint: its name cannot stand in a rule",
+		},
+		{
+			"name with a port",
+			attempt.Attempt{Name: "example.org:1-65535", Question: true, Decision: none},
+			true, "1 denied: example.org:1-65535; hint: its name cannot stand in a rule",
+		},
+		{
+			"name with a protocol",
+			attempt.Attempt{Name: "example/tcp", Question: true, Decision: none},
+			true, "1 denied: example/tcp; hint: its name cannot stand in a rule",
+		},
+		{
 			"rebinding",
 			attempt.Attempt{Name: "example.org", Server: at("127.0.0.1:80"), Decision: set},
 			true, "1 denied: example.org:80; hint: --allow 127.0.0.1:80",
