@@ -102,16 +102,28 @@ tap: {log: [{format: json, path: DIR/handshakes.json, chain: true}]}
 	if verified.status != 0 || !strings.Contains(verified.stdout, "\n1 run is complete: ") {
 		t.Errorf("verify: %+v", verified)
 	}
+	kinds := checkOnRecord(t, sent, r.read(t, "handshakes.json"))
+	reportf(t, "%d rounds of SIGKILL, %d packets of payload on the uplink, flows: %v", rounds, len(sent), kinds)
+	for _, kind := range flowKinds {
+		if kinds[kind] < rounds*int(least)/8 {
+			t.Errorf("%d flows of kind %s on the uplink, want at least %d", kinds[kind], kind, rounds*int(least)/8)
+		}
+	}
+}
+
+// checkOnRecord looks in a log for the flows whose words were on the uplink, and counts them by
+// kind.
+func checkOnRecord(t *testing.T, sent []string, log string) (kinds map[string]int) {
+	t.Helper()
 	recorded := make(map[string]bool)
-	for _, record := range flowRecords(t, r.read(t, "handshakes.json")) {
+	for _, record := range flowRecords(t, log) {
 		if record.Msg == "datagram" || record.Outcome == "established" && record.Msg == "handshake" {
 			recorded[record.says()] = true
 		}
 	}
-	kinds := make(map[string]int)
-	packets, seen := 0, make(map[string]bool)
+	kinds = make(map[string]int)
+	seen := make(map[string]bool)
 	for _, said := range sent {
-		packets++
 		if !recorded[said] {
 			t.Errorf("%q is on the uplink and not on record", said)
 		}
@@ -120,13 +132,7 @@ tap: {log: [{format: json, path: DIR/handshakes.json, chain: true}]}
 			kinds[kind]++
 		}
 	}
-	reportf(t, "%d rounds of SIGKILL, %d flows with %d packets of payload on the uplink (%v), %d flows on record",
-		rounds, len(seen), packets, kinds, len(recorded))
-	for _, kind := range flowKinds {
-		if kinds[kind] < rounds*int(least)/8 {
-			t.Errorf("%d flows of kind %s on the uplink, want at least %d", kinds[kind], kind, rounds*int(least)/8)
-		}
-	}
+	return kinds
 }
 
 // flowKinds are the kinds of flows that a flowSender sends.

@@ -136,6 +136,16 @@ func (m *machine) mainPID(t *testing.T) int {
 // outside returns a process of the machine, as the test sees it.
 func (m *machine) outside(t *testing.T, inside int) int {
 	t.Helper()
+	pid := m.seen(t, inside)
+	if pid == 0 {
+		t.Fatalf("process %d of the machine is not seen", inside)
+	}
+	return pid
+}
+
+// seen returns the same; 0 for a process that is not there.
+func (m *machine) seen(t *testing.T, inside int) int {
+	t.Helper()
 	place := func(pid string) string {
 		text, _ := os.Readlink("/proc/" + pid + "/ns/pid") // of a process that may have ended
 		return text
@@ -152,7 +162,6 @@ func (m *machine) outside(t *testing.T, inside int) int {
 			return pid
 		}
 	}
-	t.Fatalf("process %d of the machine is not seen", inside)
 	return 0
 }
 
