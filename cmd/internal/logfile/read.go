@@ -67,8 +67,10 @@ func decompress(name string, f io.ReadCloser, magic []byte) (io.ReadCloser, erro
 	case begins("\x1f\x8b"): // RFC 1952 §2.3.1
 		plain, err = gzip.NewReader(f)
 	case begins("\x28\xb5\x2f\xfd"): // RFC 8878 §3.1.1
-		const window = 128 << 20 // bytes of memory: "zstd --long=27"
-		plain, err = zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+		const window = 128 << 20 // "zstd --long=27"
+		// Half of the memory would have each block of 128 KiB move a whole window.
+		options := []zstd.DOption{zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(false)}
+		plain, err = zstd.NewReader(f, options...)
 	case begins("\xfd7zXZ\x00"):
 		program = "xz"
 	case begins("BZh"):
