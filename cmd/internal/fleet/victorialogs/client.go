@@ -49,14 +49,18 @@ func (c *Client) Put(ctx context.Context, b *fleet.Batch) error {
 const maxRow = 8 << 20
 
 // query calls row with each row of the answer to a query of LogsQL, an object in JSON that is valid
-// until the next one. An error of row ends it.
-func (c *Client) query(ctx context.Context, logsQL string, row func(line []byte) error) error {
+// until the next one. An error of row ends it. An answer of more rows than most is an error.
+func (c *Client) query(ctx context.Context, logsQL string, most int, row func(line []byte) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(c.Timeout, func() { cancel(fmt.Errorf("no answer within %v: %w", c.Timeout, context.DeadlineExceeded)) })
 	defer silence.Stop()
+	rows := 0
 	err := c.ask(ctx, logsQL, func(line []byte) error {
 		silence.Reset(c.Timeout)
+		if rows++; rows > most {
+			return fmt.Errorf("answer to a query: more than %d rows", most)
+		}
 		return row(line)
 	})
 	if cause := context.Cause(ctx); err != nil && cause != nil {

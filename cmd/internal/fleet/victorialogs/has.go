@@ -57,12 +57,14 @@ const counted = 100_000
 func (c *Client) Has(ctx context.Context, id fleet.LogID, r fleet.Range) ([]fleet.Run, error) {
 	var all struct{ N, U, First, Last number }
 	const sums = " | stats count() n, count_uniq(seq) u, min(seq) first, max(seq) last"
-	err := c.query(ctx, ofRange(id, r)+sums, func(line []byte) error { return json.Unmarshal(line, &all) })
+	err := c.query(ctx, ofRange(id, r)+sums, 1, func(line []byte) error { return json.Unmarshal(line, &all) })
 	switch {
 	case err != nil:
 		return nil, err
 	case all.N == 0:
 		return nil, nil
+	case all.First > all.Last, uint64(all.First) < r.First, r.Last > 0 && uint64(all.Last) > r.Last:
+		return nil, fmt.Errorf("answer to a query: records %d to %d of those from %d to %d", all.First, all.Last, r.First, r.Last)
 	case all.N == all.U && all.U == all.Last-all.First+1:
 		return []fleet.Run{{First: uint64(all.First), Last: uint64(all.Last), Copies: 1}}, nil
 	}
@@ -87,7 +89,7 @@ func (c *Client) Has(ctx context.Context, id fleet.LogID, r fleet.Range) ([]flee
 // each is Has for a range in which some numbers are missing, or there more than once.
 func (c *Client) each(ctx context.Context, id fleet.LogID, r fleet.Range) ([]fleet.Run, error) {
 	var all []fleet.Run
-	err := c.query(ctx, ofRange(id, r)+" | stats by (seq) count() n", func(line []byte) error {
+	err := c.query(ctx, ofRange(id, r)+" | stats by (seq) count() n", counted, func(line []byte) error {
 		var one struct{ Seq, N number }
 		err := json.Unmarshal(line, &one)
 		all = append(all, fleet.Run{First: uint64(one.Seq), Last: uint64(one.Seq), Copies: int(one.N)})
@@ -115,7 +117,7 @@ func (c *Client) Logs(ctx context.Context, router string) ([]fleet.State, error)
 	const sums = " seq:range[1, inf) | stats by (router, log) min(seq) first, max(seq) last, max(_time) youngest" +
 		" | sort by (router, log)"
 	var all []fleet.State
-	err := c.query(ctx, stream(fleet.LogID{Router: router})+sums, func(line []byte) error {
+	err := c.query(ctx, stream(fleet.LogID{Router: router})+sums, maxLogs, func(line []byte) error {
 		var one struct {
 			Router, Log string
 			First, Last number

@@ -33,7 +33,7 @@ var errLogs = hint.Fail(fmt.Errorf("more than %d logs have such records", maxLog
 func (c *Client) Find(ctx context.Context, w *Wanted) (all []Found, err error) {
 	const sums = " | stats by (router, log, _stream_id) count() n, min(seq) first, max(seq) last, max(_time) youngest" +
 		" | sort by (router, log)"
-	err = c.query(ctx, w.logsQL()+sums, func(row []byte) error {
+	err = c.query(ctx, w.logsQL()+sums, maxLogs+1, func(row []byte) error {
 		var one struct {
 			Router, Log    string
 			Stream         string `json:"_stream_id"`
@@ -71,7 +71,7 @@ type Span struct {
 func (c *Client) Page(ctx context.Context, w *Wanted, spans []Span, limit int, f func(Row) error) error {
 	logsQL := fmt.Sprintf("%s %s | fields router, log, seq, _msg"+
 		" | sort by (seq, _msg) partition by (router, log) limit %d", ofSpans(spans), w.logsQL(), limit)
-	return c.query(ctx, logsQL, func(row []byte) error {
+	return c.query(ctx, logsQL, len(spans)*limit, func(row []byte) error {
 		return f(rowOf(row))
 	})
 }
@@ -108,7 +108,7 @@ func (c *Client) CountSpans(ctx context.Context, spans []Span) (map[fleet.LogID]
 	all := make(map[fleet.LogID]Counted)
 	const sums = " | stats by (router, log, _stream_id) count() n, count_uniq(seq) u"
 	for part := range slices.Chunk(spans, MaxSpans) {
-		err := c.query(ctx, ofSpans(part)+sums, func(row []byte) error {
+		err := c.query(ctx, ofSpans(part)+sums, maxLogs, func(row []byte) error {
 			var one struct {
 				Router, Log string
 				N, U        number
@@ -141,7 +141,7 @@ func (c *Client) Latest(ctx context.Context, router string, since time.Time) ([]
 	var all []Span
 	logsQL := stream(fleet.LogID{Router: router}) + " seq:range[0, inf) _time:>=" + stamp(since) +
 		" | stats by (router, log, _stream_id) min(seq) first, max(seq) last"
-	err := c.query(ctx, logsQL, func(row []byte) error {
+	err := c.query(ctx, logsQL, maxLogs, func(row []byte) error {
 		var one struct {
 			Router, Log string
 			Stream      string `json:"_stream_id"`
@@ -155,6 +155,9 @@ func (c *Client) Latest(ctx context.Context, router string, since time.Time) ([]
 	})
 	return all, err
 }
+
+// maxValues is how many sets of values an answer may have.
+const maxValues = 10_000_000
 
 // groups are members of a record by which the store counts, by key of a filter.
 var groups = map[string]string{
@@ -191,7 +194,7 @@ func (c *Client) Count(
 	}
 	logsQL := fmt.Sprintf("%s msg:in(handshake, datagram) | stats by (%s) %s n",
 		alone.logsQL(), strings.Join(by, ", "), count)
-	return true, c.query(ctx, logsQL, func(row []byte) error {
+	return true, c.query(ctx, logsQL, maxValues, func(row []byte) error {
 		values, n := make([]string, len(by)), number(0)
 		for key, value := range record.Members(row) {
 			if string(key) == "n" {
@@ -210,7 +213,7 @@ func (c *Client) Count(
 // haveCopies reports whether the store has a record several times among those that a search is for.
 func (c *Client) haveCopies(ctx context.Context, w *Wanted) (have bool, err error) {
 	const sums = " | stats by (router, log) count() n, count_uniq(seq) u"
-	err = c.query(ctx, w.logsQL()+sums, func(row []byte) error {
+	err = c.query(ctx, w.logsQL()+sums, maxLogs, func(row []byte) error {
 		var one struct{ N, U number }
 		err := json.Unmarshal(row, &one)
 		have = have || one.N != one.U
@@ -228,7 +231,7 @@ type Head struct {
 // LastHeads returns the greatest number that heads of each log tell of.
 func (c *Client) LastHeads(ctx context.Context, router string) (all []Row, err error) {
 	logsQL := stream(fleet.LogID{Router: router}) + " msg:=head | stats by (router, log) max(head_seq) seq"
-	err = c.query(ctx, logsQL, func(row []byte) error {
+	err = c.query(ctx, logsQL, maxLogs, func(row []byte) error {
 		var one struct {
 			Router, Log string
 			Seq         number
@@ -248,7 +251,7 @@ func (c *Client) Heads(ctx context.Context, router string) (all []Head, err erro
 	logsQL := fmt.Sprintf("%s msg:=head | fields router, log, head_seq, _msg"+
 		" | sort by (head_seq desc) partition by (router, log) limit %d",
 		stream(fleet.LogID{Router: router}), maxHeads)
-	err = c.query(ctx, logsQL, func(row []byte) error {
+	err = c.query(ctx, logsQL, maxHeads*1000, func(row []byte) error {
 		r := rowOf(row)
 		all = append(all, Head{r.LogID, r.Line})
 		return nil
