@@ -45,7 +45,7 @@ func TestBeforeAnswer(t *testing.T) {
 			syn := tuntest.TCP{
 				Src: netip.MustParseAddrPort(client), Dst: netip.AddrPortFrom(tt.server, uint16(tt.port)), Seq: 7, Flags: tuntest.SYN, Window: 65535,
 			}.Packet()
-			router.send(t, tuntest.Frame{Data: syn})
+			router.host.MustSend(t, tuntest.Frame{Data: syn})
 			answer := within(t, held)
 			if _, answered := router.host.Receive(0); answered || told.Load() != 0 {
 				t.Error("the client knows before the app lets it")

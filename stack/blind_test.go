@@ -26,9 +26,9 @@ func TestBlindSYNBeforeRecord(t *testing.T) {
 	c := newClient(t, router).dial(t, serverV4, port)
 	d := <-dialled
 	blind := tuntest.TCP{Src: d.Client, Dst: d.Server, Seq: d.ISN + 1<<30, Flags: tuntest.SYN, Window: 1000}
-	router.send(t, tuntest.Frame{Data: blind.Packet()})
+	router.host.MustSend(t, tuntest.Frame{Data: blind.Packet()})
 	after := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 1), Dst: d.Server, Seq: 1, Flags: tuntest.SYN, Window: 1000}
-	router.send(t, tuntest.Frame{Data: after.Packet()})
+	router.host.MustSend(t, tuntest.Frame{Data: after.Packet()})
 	<-dialled // the blind SYN has arrived before it
 	router.Recorded(d.Key, 0, nil)
 	_ = c.SetDeadline(time.Now().Add(patience))

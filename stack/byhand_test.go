@@ -46,7 +46,7 @@ func (c *handClient) send(t *testing.T, flags uint8, payload ...byte) {
 		Src: c.client, Dst: c.server, Seq: c.seq, Ack: c.ack, Flags: flags, Window: 65535, Payload: payload,
 		IP: tuntest.IP{TOS: c.tos},
 	}
-	c.router.send(t, tuntest.Frame{Data: packet.Packet()})
+	c.router.host.MustSend(t, tuntest.Frame{Data: packet.Packet()})
 	c.seq += uint32(len(payload))
 	if flags&(tuntest.SYN|tuntest.FIN) != 0 {
 		c.seq++

@@ -35,10 +35,8 @@ func TestMain(m *testing.M) {
 const patience = 2 * tuntest.Patience // for transfers under the race detector
 
 var (
-	clientV4 = netip.MustParseAddr("198.51.100.1")
-	clientV6 = netip.MustParseAddr("2001:db8:1::1")
-	serverV4 = netip.MustParseAddr("192.0.2.1")
-	serverV6 = netip.MustParseAddr("2001:db8:2::1")
+	clientV4, clientV6 = tuntest.ClientV4, tuntest.ClientV6
+	serverV4, serverV6 = tuntest.ServerV4, tuntest.ServerV6
 )
 
 // testRouter is a Stack between an in-memory link and this machine's loopback: a client addresses
@@ -64,7 +62,7 @@ func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
 func startShards(t *testing.T, n int, o Options, policy dial.Policy) *testRouter {
 	t.Helper()
 	router, host := tuntest.NewPipe(1500)
-	dialer := dial.New(dial.Options{Policy: policy, Redirect: toLoopback})
+	dialer := dial.New(dial.Options{Policy: policy, Redirect: tuntest.ToLoopback})
 	s, err := New(takeTurns(router, n), dialer, o)
 	if err != nil {
 		t.Fatalf("New: %v", err)
@@ -95,16 +93,6 @@ func runRouter(t *testing.T, s *Stack, host *tuntest.PipeEnd, enter func(func() 
 	}
 	t.Cleanup(r.stop)
 	return r
-}
-
-func toLoopback(dst netip.AddrPort) (netip.AddrPort, bool) {
-	switch dst.Addr() {
-	case serverV4:
-		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), dst.Port()), true
-	case serverV6:
-		return netip.AddrPortFrom(netip.IPv6Loopback(), dst.Port()), true
-	}
-	return dst, false
 }
 
 // testClient is a second netstack at the host's end of the link: a client whose every move is ours.

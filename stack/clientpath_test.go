@@ -37,15 +37,15 @@ func tooBigAbout(about []byte, mtu uint16) []byte {
 // dialByHand opens a connection of a client without a stack, and returns the SYN-ACK.
 func (r *testRouter) dialByHand(t *testing.T, syn tuntest.TCP) tuntest.TCP {
 	t.Helper()
-	r.send(t, tuntest.Frame{Data: syn.Packet()})
-	f := r.receive(t)
+	r.host.MustSend(t, tuntest.Frame{Data: syn.Packet()})
+	f := r.host.MustReceive(t)
 	var h packet.Headers
 	if h.Parse(f.Data, len(f.Data)); h.Flags != tuntest.SYN|tuntest.ACK {
 		t.Fatalf("answer to the SYN: % x", f.Data)
 	}
 	ack := syn
 	ack.Seq, ack.Ack, ack.Flags, ack.Options = syn.Seq+1, h.Seq+1, tuntest.ACK, nil
-	r.send(t, tuntest.Frame{Data: ack.Packet()})
+	r.host.MustSend(t, tuntest.Frame{Data: ack.Packet()})
 	return tuntest.TCP{Seq: h.Seq, Options: f.Data[h.Offset+packet.TCPHeaderLen : h.End]}
 }
 
@@ -54,7 +54,7 @@ func (r *testRouter) dialByHand(t *testing.T, syn tuntest.TCP) tuntest.TCP {
 func (r *testRouter) receivePayload(t *testing.T) (f tuntest.Frame, segment uint16) {
 	t.Helper()
 	for {
-		f = r.receive(t)
+		f = r.host.MustReceive(t)
 		var h packet.Headers
 		h.Parse(f.Data, len(f.Data))
 		switch n := uint16(h.PayloadLen()); {
@@ -102,7 +102,7 @@ func TestTooBigFromClientSide(t *testing.T) {
 			forged = append(forged, tooBigAbout(f.Data, 1279)) // RFC 8201 §4
 		}
 		for _, p := range forged {
-			router.send(t, tuntest.Frame{Data: p})
+			router.host.MustSend(t, tuntest.Frame{Data: p})
 		}
 		tuntest.Wait(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == uint64(len(forged)) })
 		if n := min(1500, router.paths.MTU(client)); n != 1500 {
@@ -112,7 +112,7 @@ func TestTooBigFromClientSide(t *testing.T) {
 		path := uint16(1300)
 		tell := func(mtu uint16) {
 			t.Helper()
-			router.send(t, tuntest.Frame{Data: tooBigAbout(f.Data, mtu)})
+			router.host.MustSend(t, tuntest.Frame{Data: tooBigAbout(f.Data, mtu)})
 			again, segment := f, whole
 			for be.Uint32(again.Data[ipLen+4:]) != seq || segment != path-ipLen-20 { // sent once more
 				again, segment = router.receivePayload(t)
@@ -135,9 +135,9 @@ func TestTooBigFromClientSide(t *testing.T) {
 // SYN-ACK.
 func (r *testRouter) dialSecond(t *testing.T, syn tuntest.TCP) []byte {
 	t.Helper()
-	r.send(t, tuntest.Frame{Data: syn.Packet()})
+	r.host.MustSend(t, tuntest.Frame{Data: syn.Packet()})
 	for {
-		f := r.receive(t)
+		f := r.host.MustReceive(t)
 		var h packet.Headers
 		h.Parse(f.Data, len(f.Data))
 		if h.DstPort == syn.Src.Port() && h.Flags == tuntest.SYN|tuntest.ACK {
@@ -152,36 +152,36 @@ func (r *testRouter) dialSecond(t *testing.T, syn tuntest.TCP) []byte {
 // TestTooBigAboutReplies has a router behind the link say that an answer over IPv6 is too big. The
 // next one comes in fragments.
 func TestTooBigAboutReplies(t *testing.T) {
-	far := listenUDP(t, "[::1]:0")
+	far := tuntest.ListenUDP(t, "[::1]:0")
 	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := netip.AddrPortFrom(clientV6, 5353), netip.AddrPortFrom(serverV6, portOf(far))
-	seen := router.exchange(t, client, server, far)
+	client, server := netip.AddrPortFrom(clientV6, 5353), netip.AddrPortFrom(serverV6, tuntest.PortOf(far))
+	seen := router.host.Exchange(t, client, server, far)
 	reply := randomBytes(1400)
 	answer := func() []byte {
 		t.Helper()
 		if _, err := far.WriteToUDPAddrPort(reply, seen); err != nil {
 			t.Fatal(err)
 		}
-		return router.receive(t).Data
+		return router.host.MustReceive(t).Data
 	}
 	whole := answer()
 	longer, other := bytes.Clone(whole), bytes.Clone(whole)
 	binary.BigEndian.PutUint16(longer[4:], 1409)
 	other[40] ^= 1 // its source port
 	for _, p := range [][]byte{longer, other} {
-		router.send(t, tuntest.Frame{Data: tooBigAbout(p, 1300)})
+		router.host.MustSend(t, tuntest.Frame{Data: tooBigAbout(p, 1300)})
 	}
 	tuntest.Wait(t, "forged errors counted", func() bool { return router.stats.DropUnmatched.Load() == 2 })
 	if p := answer(); len(p) != len(whole) {
 		t.Fatalf("answer of %d bytes after forged errors, want %d", len(p), len(whole))
 	}
-	router.send(t, tuntest.Frame{Data: tooBigAbout(whole, 1300)})
+	router.host.MustSend(t, tuntest.Frame{Data: tooBigAbout(whole, 1300)})
 	tuntest.Wait(t, "path MTU learned", func() bool { return router.paths.MTU(clientV6) == 1300 })
 	for range 2 {
 		if p := answer(); len(p) > 1300 || p[6] != packet.ProtoFragment {
 			t.Errorf("a packet of %d bytes with protocol %d, want a fragment", len(p), p[6])
 		}
-		router.receive(t) // the second fragment
+		router.host.MustReceive(t) // the second fragment
 	}
 }
 

@@ -144,7 +144,7 @@ func TestClientHole(t *testing.T) {
 		behind := c.syn
 		behind.Seq, behind.Ack, behind.Flags, behind.Options = c.syn.Seq+1+1400, c.next, tuntest.ACK, nil
 		behind.Payload = []byte("short")
-		c.router.send(t, tuntest.Frame{Data: behind.Packet()})
+		c.router.host.MustSend(t, tuntest.Frame{Data: behind.Packet()})
 		s := tuntest.Receive(t, "a stall", stalls)
 		for !s.HidesDown() { // it may have been seen before the segment
 			s = tuntest.Receive(t, "a stall with bytes behind a hole", stalls)

@@ -77,7 +77,7 @@ func TestAskClient(t *testing.T) {
 			if at == 4005 {
 				c.syn.Options = []byte{2, 4, 4, 176} // 1200
 			}
-			router.send(t, tuntest.Frame{Data: c.syn.Packet()})
+			router.host.MustSend(t, tuntest.Frame{Data: c.syn.Packet()})
 		}
 		stop := make(chan struct{})
 		var answering sync.WaitGroup

@@ -4,11 +4,9 @@ package stack
 
 import (
 	"bytes"
-	"net"
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
 
 	"syntap/stack/dial"
 	"syntap/tun"
@@ -16,58 +14,13 @@ import (
 	"syntap/tun/tuntest"
 )
 
-func listenUDP(t *testing.T, address string) *net.UDPConn {
-	t.Helper()
-	c, err := net.ListenPacket("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(patience))
-	return c.(*net.UDPConn)
-}
-
-func portOf(c *net.UDPConn) uint16 { return uint16(c.LocalAddr().(*net.UDPAddr).Port) }
-
-func (r *testRouter) send(t *testing.T, f tuntest.Frame) {
-	t.Helper()
-	if err := r.host.Send(f); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (r *testRouter) receive(t *testing.T) tuntest.Frame {
-	t.Helper()
-	f, ok := r.host.Receive(patience)
-	if !ok {
-		t.Fatal("nothing came to the client")
-	}
-	return f
-}
-
 // wantNoAnswer fails the test if something has come to the client.
 func (r *testRouter) wantNoAnswer(t *testing.T) {
 	t.Helper()
 	r.writeInbound(tun.Offload{}, []byte("the end"))
-	for f := r.receive(t); string(f.Data) != "the end"; f = r.receive(t) {
+	for f := r.host.MustReceive(t); string(f.Data) != "the end"; f = r.host.MustReceive(t) {
 		t.Errorf("answered: %x", f.Data)
 	}
-}
-
-// exchange sends one datagram of the client's and waits for it; it returns the address that the far
-// end has seen.
-func (r *testRouter) exchange(
-	t *testing.T, client, server netip.AddrPort, far *net.UDPConn,
-) (seen netip.AddrPort) {
-	t.Helper()
-	question := tuntest.UDP{Src: client, Dst: server, Payload: []byte("question")}
-	r.send(t, tuntest.Frame{Data: question.Packet()})
-	b := make([]byte, 100)
-	n, seen, err := far.ReadFromUDPAddrPort(b)
-	if err != nil || string(b[:n]) != "question" {
-		t.Fatalf("far end got %q, %v", b[:n], err)
-	}
-	return seen
 }
 
 // fragments cuts a packet into fragments with size bytes of payload each, a multiple of 8.
@@ -111,17 +64,17 @@ var datagramFamilies = []struct {
 func TestFragmentsAreReassembled(t *testing.T) {
 	for _, tt := range datagramFamilies {
 		t.Run(tt.name, func(t *testing.T) {
-			far := listenUDP(t, tt.loopback)
+			far := tuntest.ListenUDP(t, tt.loopback)
 			router := startRouter(t, Options{}, dial.Policy{})
 			want := randomBytes(5000)
 			datagram := tuntest.UDP{
 				Src: netip.AddrPortFrom(tt.client, 5353),
-				Dst: netip.AddrPortFrom(tt.server, portOf(far)), Payload: want,
+				Dst: netip.AddrPortFrom(tt.server, tuntest.PortOf(far)), Payload: want,
 			}.Packet()
 			pieces := fragments(datagram, 1448)
 			slices.Reverse(pieces)
 			for _, p := range pieces {
-				router.send(t, tuntest.Frame{Data: p})
+				router.host.MustSend(t, tuntest.Frame{Data: p})
 			}
 			got := make([]byte, 1<<16)
 			if n, err := far.Read(got); err != nil || !bytes.Equal(got[:n], want) {
@@ -130,7 +83,7 @@ func TestFragmentsAreReassembled(t *testing.T) {
 
 			datagram[len(datagram)-1] ^= 1
 			for _, p := range fragments(datagram, 1448) {
-				router.send(t, tuntest.Frame{Data: p})
+				router.host.MustSend(t, tuntest.Frame{Data: p})
 			}
 			tuntest.Wait(t, "wrong checksum dropped", func() bool {
 				return router.stats.DropChecksum.Load() == 1
@@ -144,7 +97,7 @@ func TestEchoFragmentsAreReassembled(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
 	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	link, host := tuntest.NewPipe(1500)
-	s, err := New(link, dial.New(dial.Options{Redirect: toLoopback}), Options{})
+	s, err := New(link, dial.New(dial.Options{Redirect: tuntest.ToLoopback}), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,9 +106,9 @@ func TestEchoFragmentsAreReassembled(t *testing.T) {
 		want := randomBytes(3000)
 		request := tuntest.ICMP{Src: tt.client, Dst: tt.server, Type: tt.echo, Payload: want}
 		for _, p := range fragments(request.Packet(), 1448) {
-			router.send(t, tuntest.Frame{Data: p})
+			router.host.MustSend(t, tuntest.Frame{Data: p})
 		}
-		if got := router.receive(t).Data; !bytes.HasSuffix(got, want) {
+		if got := router.host.MustReceive(t).Data; !bytes.HasSuffix(got, want) {
 			t.Errorf("%s: reply of %d bytes, want one with the payload sent", tt.name, len(got))
 		}
 		router.wantNoAnswer(t)
@@ -163,16 +116,16 @@ func TestEchoFragmentsAreReassembled(t *testing.T) {
 }
 
 func TestDatagramBehindExtensionHeader(t *testing.T) {
-	far := listenUDP(t, "[::1]:0")
+	far := tuntest.ListenUDP(t, "[::1]:0")
 	router := startRouter(t, Options{}, dial.Policy{})
 	datagram := tuntest.UDP{
-		Src: netip.AddrPortFrom(clientV6, 5353), Dst: netip.AddrPortFrom(serverV6, portOf(far)),
+		Src: netip.AddrPortFrom(clientV6, 5353), Dst: netip.AddrPortFrom(serverV6, tuntest.PortOf(far)),
 		Payload: []byte("hello"),
 	}.Packet()
 	options := []byte{packet.ProtoUDP, 0, 1, 4, 0, 0, 0, 0} // with PadN alone (RFC 8200 §4.2)
 	b := slices.Concat(options, datagram[packet.IPv6HeaderLen:])
 	whole := tuntest.IP{}.Packet(clientV6, serverV6, packet.ProtoDestOpts, b)
-	router.send(t, tuntest.Frame{Data: whole})
+	router.host.MustSend(t, tuntest.Frame{Data: whole})
 	got := make([]byte, 100)
 	if n, err := far.Read(got); err != nil || string(got[:n]) != "hello" {
 		t.Errorf("far end got %q, %v", got[:n], err)
@@ -187,10 +140,10 @@ func TestListenerReportIsIgnored(t *testing.T) {
 	alert := []byte{packet.ProtoICMPv6, 0, 5, 2, 0, 0, 1, 0} // RFC 2711 §2.1
 	b := slices.Concat(alert, report[packet.IPv6HeaderLen:])
 	whole := tuntest.IP{TTL: 1}.Packet(host, routers, packet.ProtoHopByHop, b)
-	router.send(t, tuntest.Frame{Data: whole})
-	far := listenUDP(t, "127.0.0.1:0") // a later frame tells that it has been read
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
-	router.exchange(t, client, server, far)
+	router.host.MustSend(t, tuntest.Frame{Data: whole})
+	far := tuntest.ListenUDP(t, "127.0.0.1:0") // a later frame tells that it has been read
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
+	router.host.Exchange(t, client, server, far)
 	router.wantNoAnswer(t)
 }
 
@@ -204,7 +157,7 @@ func TestChecksumIsVerified(t *testing.T) {
 		request := tuntest.ICMP{Src: tt.client, Dst: tt.server, Type: tt.echo, Payload: []byte("x")}
 		for _, b := range [][]byte{datagram.Packet(), request.Packet()} {
 			b[len(b)-1] ^= 1
-			router.send(t, tuntest.Frame{Data: b})
+			router.host.MustSend(t, tuntest.Frame{Data: b})
 		}
 		tuntest.Wait(t, "both dropped", func() bool {
 			return router.stats.DropChecksum.Load() == uint64(2*i+2)

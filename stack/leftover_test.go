@@ -163,10 +163,10 @@ func (e *everyEnding) all() []ending {
 // openRouteSockets has each shard open the sockets by which it asks for routes: shards take turns.
 func (e *everyEnding) openRouteSockets(t *testing.T) {
 	t.Helper()
-	far := listenUDP(t, "127.0.0.1:0")
-	server := netip.AddrPortFrom(serverV4, portOf(far))
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
+	server := netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	for range 4 * len(e.router.shards) {
-		e.router.exchange(t, e.from(clientV4), server, far)
+		e.router.host.Exchange(t, e.from(clientV4), server, far)
 	}
 	udp := &e.router.stats.Datagrams.UDP
 	tuntest.Wait(t, "no mappings", func() bool { return udp.Load() == 0 })

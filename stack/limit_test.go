@@ -136,7 +136,7 @@ func TestOwnSocketsAreDropped(t *testing.T) {
 	newClient(t, router).dial(t, serverV4, port)
 	own := <-dials
 	syn := tuntest.TCP{Src: own.Local, Dst: own.Remote, Flags: tuntest.SYN, Window: 65535}.Packet()
-	router.send(t, tuntest.Frame{Data: syn})
+	router.host.MustSend(t, tuntest.Frame{Data: syn})
 	tuntest.Wait(t, "SYN dropped", func() bool { return router.stats.DropOwnSocket.Load() == 1 })
 }
 
@@ -145,7 +145,7 @@ func TestOtherProtocolsAreCounted(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})
 	packet := tuntest.UDP{Src: netip.AddrPortFrom(clientV4, 1), Dst: netip.AddrPortFrom(serverV4, 1)}.Packet()
 	packet[9] = 132 // SCTP; the checksum of the header is not verified here
-	router.send(t, tuntest.Frame{Data: packet})
+	router.host.MustSend(t, tuntest.Frame{Data: packet})
 	tuntest.Wait(t, "counted", func() bool { return router.stats.DropProtocol.Load() == 1 })
 }
 

@@ -56,7 +56,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			Src: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, 9}), uint16(1024+i)),
 			Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tuntest.SYN, Window: 65535,
 		}
-		router.send(t, tuntest.Frame{Data: syn.Packet()})
+		router.host.MustSend(t, tuntest.Frame{Data: syn.Packet()})
 	}
 	if m := router.Memory(); m.Held > m.Reserved || m.Reserved > m.Limit {
 		t.Errorf("memory %+v: held beyond its charge, or charged beyond the limit", m)

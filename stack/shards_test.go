@@ -104,10 +104,10 @@ func TestShardsCarryDatagrams(t *testing.T) {
 			const clients = 4
 			var seen [clients]netip.AddrPort
 			for range 3 {
-				far := listenUDP(t, tt.loopback)
-				server := netip.AddrPortFrom(tt.server, portOf(far))
+				far := tuntest.ListenUDP(t, tt.loopback)
+				server := netip.AddrPortFrom(tt.server, tuntest.PortOf(far))
 				for i := range clients {
-					from := router.exchange(t, netip.AddrPortFrom(tt.client, uint16(5000+i)), server, far)
+					from := router.host.Exchange(t, netip.AddrPortFrom(tt.client, uint16(5000+i)), server, far)
 					if seen[i].IsValid() && seen[i] != from {
 						t.Errorf("client %d is seen as %v and as %v", i, seen[i], from)
 					}
@@ -116,7 +116,7 @@ func TestShardsCarryDatagrams(t *testing.T) {
 					if _, err := far.WriteToUDPAddrPort(answer, from); err != nil {
 						t.Fatal(err)
 					}
-					if f := router.receive(t); !bytes.HasSuffix(f.Data, answer) {
+					if f := router.host.MustReceive(t); !bytes.HasSuffix(f.Data, answer) {
 						t.Errorf("client %d has received %x", i, f.Data)
 					}
 				}
@@ -124,15 +124,15 @@ func TestShardsCarryDatagrams(t *testing.T) {
 			if n := router.stats.Datagrams.UDP.Load(); n != clients {
 				t.Errorf("%d mappings of %d clients", n, clients)
 			}
-			far := listenUDP(t, tt.loopback)
+			far := tuntest.ListenUDP(t, tt.loopback)
 			want := randomBytes(5000)
 			for i := range clients {
 				datagram := tuntest.UDP{
 					Src: netip.AddrPortFrom(tt.client, uint16(5000+i)),
-					Dst: netip.AddrPortFrom(tt.server, portOf(far)), Payload: want,
+					Dst: netip.AddrPortFrom(tt.server, tuntest.PortOf(far)), Payload: want,
 				}.Packet()
 				for _, p := range fragments(datagram, 1448) {
-					router.send(t, tuntest.Frame{Data: p})
+					router.host.MustSend(t, tuntest.Frame{Data: p})
 				}
 				got := make([]byte, 1<<16)
 				n, from, err := far.ReadFromUDPAddrPort(got)
@@ -181,10 +181,10 @@ func TestShardsShareLimits(t *testing.T) {
 	clients[3*most-1].send(t, tuntest.SYN)
 	tuntest.Wait(t, "a SYN beyond all dropped", func() bool { return stats().DropTCPFlows.Load() == 1 })
 
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	for i := range 3 * most {
 		client := netip.AddrPortFrom(clientV4, uint16(5000+i))
-		router.exchange(t, client, netip.AddrPortFrom(serverV4, portOf(far)), far)
+		router.host.Exchange(t, client, netip.AddrPortFrom(serverV4, tuntest.PortOf(far)), far)
 		if n := router.stats.Datagrams.UDP.Load(); n > most {
 			t.Errorf("%d mappings, want %d at most", n, most)
 		}

@@ -215,7 +215,7 @@ func TestDeniedIsProhibited(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			syn := tuntest.TCP{Src: netip.MustParseAddrPort(tt.client), Dst: netip.MustParseAddrPort(tt.server), Seq: 7, Flags: tuntest.SYN, Window: 65535}.Packet()
-			router.send(t, tuntest.Frame{Data: syn})
+			router.host.MustSend(t, tuntest.Frame{Data: syn})
 			reply, ok := router.host.Receive(patience)
 			if !ok {
 				t.Fatal("no answer")
@@ -236,7 +236,7 @@ func TestHalfOpenIsBounded(t *testing.T) {
 	router := startRouter(t, Options{HalfOpenPerSource: 3, HandshakeTimeout: patience}, dial.Policy{})
 	for i := range 10 { // SYNs whose client never acknowledges
 		syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, uint16(2000+i)), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tuntest.SYN, Window: 65535}.Packet()
-		router.send(t, tuntest.Frame{Data: syn})
+		router.host.MustSend(t, tuntest.Frame{Data: syn})
 	}
 	tuntest.Wait(t, "seven dropped", func() bool { return router.stats.DropHalfOpenPerSource.Load() == 7 })
 	router.mu.Lock()
@@ -268,7 +268,7 @@ func TestHalfOpenOfNetworkIsBounded(t *testing.T) {
 		from := clientV6.As16()
 		from[15] = last
 		syn := tuntest.TCP{Src: netip.AddrPortFrom(netip.AddrFrom16(from), 2000), Dst: netip.AddrPortFrom(serverV6, uint16(port)), Flags: tuntest.SYN, Window: 65535}
-		router.send(t, tuntest.Frame{Data: syn.Packet()})
+		router.host.MustSend(t, tuntest.Frame{Data: syn.Packet()})
 	}
 	for i := range 10 {
 		syn(byte(100 + i))
@@ -288,7 +288,7 @@ func TestSetLimits(t *testing.T) {
 	client := newClient(t, router)
 	client.dial(t, serverV4, port)
 	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 2000), Dst: netip.AddrPortFrom(serverV4, uint16(port)), Flags: tuntest.SYN, Window: 65535}.Packet()
-	router.send(t, tuntest.Frame{Data: syn})
+	router.host.MustSend(t, tuntest.Frame{Data: syn})
 	tuntest.Wait(t, "a SYN dropped", func() bool { return router.stats.DropTCPFlows.Load() == 1 })
 	router.SetLimits(Options{TCPFlows: 3, HalfOpen: 3})
 	for range 2 {
@@ -304,7 +304,7 @@ func TestBadChecksumIsDropped(t *testing.T) {
 	router := startRouter(t, Options{}, dial.Policy{})
 	syn := tuntest.TCP{Src: netip.AddrPortFrom(clientV4, 1051), Dst: netip.AddrPortFrom(serverV4, 23), Flags: tuntest.SYN}.Packet()
 	syn[len(syn)-1] ^= 1
-	router.send(t, tuntest.Frame{Data: syn})
+	router.host.MustSend(t, tuntest.Frame{Data: syn})
 	tuntest.Wait(t, "dropped", func() bool { return router.stats.DropChecksum.Load() == 1 })
 	if n := router.stats.TCPFlows.Load(); n != 0 {
 		t.Errorf("flows: %d, want none", n)

@@ -100,7 +100,7 @@ func nextQuery(t *testing.T, far *net.UDPConn) (id uint16, peer netip.AddrPort) 
 // TestQueriesAreFlows: each DNS query is on record before it leaves, and ends with its response,
 // which others learn before the client.
 func TestQueriesAreFlows(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
 	router := startResolver(t, log, far, Options{})
 	client := netip.AddrPortFrom(clientV4, 5353)
@@ -170,7 +170,7 @@ func TestQueriesAreFlows(t *testing.T) {
 
 // TestQueryWaitsForNoOther: a query whose record is held up does not hold up those beside it.
 func TestQueryWaitsForNoOther(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
 	router := startResolver(t, log, far, Options{})
 	client := netip.AddrPortFrom(clientV4, 5353)
@@ -203,7 +203,7 @@ func TestQueryWaitsForNoOther(t *testing.T) {
 // TestQueryWithoutAnswer: a query that gets no answer ends with its mapping, one that is refused at
 // once.
 func TestQueryWithoutAnswer(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
 	router := startResolver(t, log, far, Options{})
 	client := netip.AddrPortFrom(clientV4, 5353)
@@ -239,7 +239,7 @@ func TestQueryWithoutAnswer(t *testing.T) {
 
 // TestResponseWithoutQuestion: servers leave the question out of some errors.
 func TestResponseWithoutQuestion(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
 	router := startResolver(t, log, far, Options{})
 	router.sendTo(t, netip.AddrPortFrom(clientV4, 5353), resolver, string(query(t, 1, "a.example")))
@@ -257,7 +257,7 @@ func TestResponseWithoutQuestion(t *testing.T) {
 // TestJoinedQueries: queries that come as one GSO packet, or could leave as one, are flows of their
 // own, and so is anything else to the same port.
 func TestJoinedQueries(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
 	link := &sink{}
 	router := newRouter(t, link, dial.Options{Redirect: toResolver(far)}, log.options(Options{}))
@@ -288,7 +288,7 @@ func TestJoinedQueries(t *testing.T) {
 
 // TestGatheredResponses: responses that the kernel gives as one belong each to its query.
 func TestGatheredResponses(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
 	router := startResolver(t, log, far, Options{})
 	client := netip.AddrPortFrom(clientV4, 5353)
@@ -331,7 +331,7 @@ func TestDeniedQueries(t *testing.T) {
 
 // TestManyQueries: a mapping has a bounded number of queries without an answer.
 func TestManyQueries(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
 	router := newRouter(t, &sink{}, dial.Options{Redirect: toResolver(far)}, log.options(Options{}))
 	log.nat = router.NAT

@@ -42,7 +42,7 @@ func echo(client, server netip.Addr, ident, seq byte, payload []byte) (request t
 func TestEchoRoundTrip(t *testing.T) {
 	echoSockets(t, func(t *testing.T, pingSockets bool) {
 		ns := tuntest.NewNamespace(t)
-		router := routerIn(t, ns, pingSockets, dial.Options{Redirect: toLoopback})
+		router := routerIn(t, ns, pingSockets, dial.Options{Redirect: tuntest.ToLoopback})
 		for _, tt := range echoFamilies {
 			t.Run(tt.name, func(t *testing.T) {
 				for seq, size := range []int{0, 56, 1472, 8000, 65000} {
@@ -70,8 +70,8 @@ func TestEchoRoundTrip(t *testing.T) {
 func testEcho(t *testing.T, router *testRouter, request tuntest.ICMP, reply byte) {
 	t.Helper()
 	b := request.Packet()
-	router.send(t, tuntest.Frame{Data: bytes.Clone(b)})
-	got := router.receive(t).Data
+	router.host.MustSend(t, tuntest.Frame{Data: bytes.Clone(b)})
+	got := router.host.MustReceive(t).Data
 	if err := tuntest.VerifyChecksums(got); err != nil {
 		t.Error(err)
 	}
@@ -89,15 +89,15 @@ func testEcho(t *testing.T, router *testRouter, request tuntest.ICMP, reply byte
 // TestEchoOverNarrowPath: a reply that is longer than the client's path takes comes in fragments.
 func TestEchoOverNarrowPath(t *testing.T) {
 	link, host := tuntest.NewPipe(1500)
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	router.host, router.clientMTU = host, 1400
 	ns := tuntest.NewNamespace(t)
 	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	router.run(t, ns.Do)
 	want := randomBytes(1380)
-	router.send(t, tuntest.Frame{Data: echo(clientV6, serverV6, 1, 1, want).Packet()})
-	first := router.receive(t).Data
-	got := reassemble(t, 1400, first, router.receive(t).Data)
+	router.host.MustSend(t, tuntest.Frame{Data: echo(clientV6, serverV6, 1, 1, want).Packet()})
+	first := router.host.MustReceive(t).Data
+	got := reassemble(t, 1400, first, router.host.MustReceive(t).Data)
 	if err := tuntest.VerifyChecksums(got); err != nil || !bytes.HasSuffix(got, want) {
 		t.Errorf("reply of %d bytes, %v", len(got), err)
 	}
@@ -107,7 +107,7 @@ func TestEchoOverNarrowPath(t *testing.T) {
 // messages.
 func TestICMPIsNotAnsweredLocally(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
-	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
+	router := routerIn(t, ns, true, dial.Options{Redirect: tuntest.ToLoopback})
 	ns.Sysctl("net.ipv4.icmp_echo_ignore_all", "1")
 	ns.Sysctl("net.ipv6.icmp.echo_ignore_all", "1")
 	packets := [][]byte{
@@ -127,7 +127,7 @@ func TestICMPIsNotAnsweredLocally(t *testing.T) {
 		packets = append(packets, m.Packet())
 	}
 	for _, p := range packets {
-		router.send(t, tuntest.Frame{Data: p})
+		router.host.MustSend(t, tuntest.Frame{Data: p})
 	}
 	tuntest.Wait(t, "others counted", func() bool {
 		return router.stats.DropICMP.Load() == uint64(len(others))
@@ -148,7 +148,7 @@ func TestEchoToMappedAddress(t *testing.T) {
 
 // TestShortICMPIsDropped: a message without a whole header is malformed.
 func TestShortICMPIsDropped(t *testing.T) {
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	short := tuntest.IP{}.Packet(clientV4, serverV4, packet.ProtoICMP, []byte{8, 0, 0, 0, 0, 0, 0})
 	router.route(tuntest.Frame{Data: short})
 	if n := router.stats.DropMalformed.Load(); n != 1 {

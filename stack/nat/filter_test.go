@@ -32,8 +32,8 @@ func TestUDPIsEndpointIndependent(t *testing.T) {
 		serverAddr := netip.MustParseAddr(tt.server)
 		far, other := listenIn(lab.Server, tt.server, "0"), listenIn(lab.Server, tt.server, "0")
 		stranger := listenIn(lab.Server, tt.server, "0")
-		seen := router.exchange(t, client, netip.AddrPortFrom(serverAddr, portOf(far)), far)
-		again := router.exchange(t, client, netip.AddrPortFrom(serverAddr, portOf(other)), other)
+		seen := router.host.Exchange(t, client, netip.AddrPortFrom(serverAddr, tuntest.PortOf(far)), far)
+		again := router.host.Exchange(t, client, netip.AddrPortFrom(serverAddr, tuntest.PortOf(other)), other)
 		if again != seen {
 			t.Errorf("two destinations see %s and %s", seen, again)
 		}
@@ -70,16 +70,16 @@ func TestUDPSourcePort(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
 	ns.AddAddress("lo", clientV4.Next().String()+"/32")
 	ns.AddAddress("lo", clientV6.Next().String()+"/128")
-	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
+	router := routerIn(t, ns, true, dial.Options{Redirect: tuntest.ToLoopback})
 	for _, tt := range []struct {
 		client, server netip.Addr
 		loopback       string
 	}{{clientV4, serverV4, "127.0.0.1"}, {clientV6, serverV6, "::1"}} {
 		far := listenIn(ns, tt.loopback, "0")
-		server := netip.AddrPortFrom(tt.server, portOf(far))
+		server := netip.AddrPortFrom(tt.server, tuntest.PortOf(far))
 		seenPort := func(client netip.Addr, port uint16) uint16 {
 			t.Helper()
-			return router.exchange(t, netip.AddrPortFrom(client, port), server, far).Port()
+			return router.host.Exchange(t, netip.AddrPortFrom(client, port), server, far).Port()
 		}
 		seenPort(tt.client, 8125)
 		listenIn(ns, tt.loopback, "8125")
@@ -103,15 +103,15 @@ func TestAddressGone(t *testing.T) {
 	router := routerIn(t, lab.Client, true, dial.Options{})
 	far := listenIn(lab.Server, tuntest.ServerAddr4, "0")
 	client := netip.AddrPortFrom(clientV4, 5353)
-	server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), portOf(far))
-	seen := router.exchange(t, client, server, far)
+	server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), tuntest.PortOf(far))
+	seen := router.host.Exchange(t, client, server, far)
 	if seen.Addr().String() != tuntest.ClientAddr4 {
 		t.Fatalf("far end sees %s", seen)
 	}
 	lab.Client.Sysctl("net.ipv4.conf.all.promote_secondaries", "1")
 	lab.Client.Run("ip", "addr", "add", "192.0.2.3/24", "dev", "eth0")
 	lab.Client.Run("ip", "addr", "del", tuntest.ClientAddr4+"/24", "dev", "eth0")
-	seen = router.exchange(t, client, server, far)
+	seen = router.host.Exchange(t, client, server, far)
 	if seen.Addr().String() != "192.0.2.3" {
 		t.Errorf("far end sees %s, want the host's new address", seen)
 	}
@@ -136,7 +136,7 @@ func TestAddressGoneBeforeRecord(t *testing.T) {
 		}
 	}
 	far := listenIn(lab.Server, tuntest.ServerAddr4, "0")
-	server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), portOf(far))
+	server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), tuntest.PortOf(far))
 	first := datagram(netip.AddrPortFrom(clientV4, 5353), server, []byte("first"))
 	inside(func() { router.route(tuntest.Frame{Data: first}) })
 	lab.Client.Sysctl("net.ipv4.conf.all.promote_secondaries", "1")
@@ -166,18 +166,18 @@ func TestKeepSource(t *testing.T) {
 	ns.AddAddress("lo", "198.51.100.7/32")
 	own := netip.MustParseAddr("198.51.100.7")
 	link, host := tuntest.NewPipe(1500)
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, Options{
 		KeepSource: func(client netip.Addr) bool { return client == own },
 	})
 	router.host = host
 	router.run(t, ns.Do)
 	far := listenIn(ns, "127.0.0.1", "0")
-	server := netip.AddrPortFrom(serverV4, portOf(far))
-	if seen := router.exchange(t, netip.AddrPortFrom(own, 5353), server, far); seen.Addr() != own {
+	server := netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
+	if seen := router.host.Exchange(t, netip.AddrPortFrom(own, 5353), server, far); seen.Addr() != own {
 		t.Errorf("far end sees %s, want the client's address", seen)
 	}
 	other := netip.AddrPortFrom(clientV4, 5353)
-	seen := router.exchange(t, other, server, far).Addr()
+	seen := router.host.Exchange(t, other, server, far).Addr()
 	if seen == clientV4 || seen == own {
 		t.Errorf("far end sees %s of another client", seen)
 	}
@@ -227,7 +227,7 @@ func TestSources(t *testing.T) {
 		return a == clientV4 || a == clientV6 ||
 			!netip.MustParsePrefix("198.51.100.0/24").Contains(a)
 	}
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	router := startRouter(t, Options{Sources: sources}, dial.Policy{})
 	tests := []string{
 		"198.51.100.2", "127.0.0.1", "0.1.2.3", "240.0.0.9", "::1", "::ffff:203.0.113.1",
@@ -237,16 +237,16 @@ func TestSources(t *testing.T) {
 		if client.Is6() {
 			server = serverV6
 		}
-		src, dst := netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, portOf(far))
-		router.send(t, tuntest.Frame{Data: datagram(src, dst, nil)})
-		router.send(t, tuntest.Frame{Data: echo(client, server, 1, 1, nil).Packet()})
+		src, dst := netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, tuntest.PortOf(far))
+		router.host.MustSend(t, tuntest.Frame{Data: datagram(src, dst, nil)})
+		router.host.MustSend(t, tuntest.Frame{Data: echo(client, server, 1, 1, nil).Packet()})
 	}
 	tuntest.Wait(t, "all dropped", func() bool {
 		return router.stats.DropSource.Load() == uint64(2*len(tests))
 	})
 	router.wantNoAnswer(t)
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
-	router.exchange(t, client, server, far)
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
+	router.host.Exchange(t, client, server, far)
 }
 
 // TestLinkScopeIsIgnored: packets that do not leave their link are no error, and get no answer.
@@ -264,7 +264,7 @@ func TestLinkScopeIsIgnored(t *testing.T) {
 	}
 	for _, tt := range tests {
 		client, server := netip.MustParseAddrPort(tt.client), netip.MustParseAddrPort(tt.server)
-		router.send(t, tuntest.Frame{Data: datagram(client, server, nil)})
+		router.host.MustSend(t, tuntest.Frame{Data: datagram(client, server, nil)})
 	}
 	tuntest.Wait(t, "all ignored", func() bool {
 		return router.stats.DropLinkScope.Load() == uint64(len(tests))
@@ -292,11 +292,11 @@ func TestOwnSockets(t *testing.T) {
 	}
 	for i, of := range []func(netip.AddrPort) []byte{query, request} {
 		client := netip.AddrPortFrom(clientV4, 5000)
-		router.send(t, tuntest.Frame{Data: of(client)})
+		router.host.MustSend(t, tuntest.Frame{Data: of(client)})
 		k := mappings.Key{Client: mappings.Endpoint{AddrPort: client, Echo: i == 1}, Local: local}
 		var m *mapping
 		tuntest.Wait(t, "a mapping", func() bool { m = router.mappingAt(k); return m != nil })
-		router.send(t, tuntest.Frame{Data: of(m.Own)})
+		router.host.MustSend(t, tuntest.Frame{Data: of(m.Own)})
 		tuntest.Wait(t, "dropped", func() bool {
 			return router.stats.DropOwnSocket.Load() == uint64(1+i)
 		})
@@ -315,9 +315,9 @@ func (r *testRouter) mappingAt(k mappings.Key) *mapping {
 
 // TestWithoutDescriptors: without a free descriptor there is no answer, least of all a false one.
 func TestWithoutDescriptors(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
@@ -333,12 +333,12 @@ func TestWithoutDescriptors(t *testing.T) {
 		}
 	}
 	defer restore()
-	router.send(t, tuntest.Frame{Data: datagram(client, server, nil)})
+	router.host.MustSend(t, tuntest.Frame{Data: datagram(client, server, nil)})
 	tuntest.Wait(t, "failure reported", func() bool { return len(router.localFailures()) == 1 })
 	restore()
 	if errno := hostsock.Errno(router.localFailures()[0]); errno != unix.EMFILE {
 		t.Errorf("reported %v, want EMFILE", errno)
 	}
-	router.exchange(t, client, server, far)
+	router.host.Exchange(t, client, server, far)
 	router.wantNoAnswer(t)
 }

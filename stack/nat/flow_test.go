@@ -28,8 +28,8 @@ func TestRouteGone(t *testing.T) {
 		router.run(t, lab.Client.Do)
 		far := listenIn(lab.Server, tuntest.ServerAddr4, "0")
 		client := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ClientAddr4), 5353)
-		server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), portOf(far))
-		router.exchange(t, client, server, far)
+		server := netip.AddrPortFrom(netip.MustParseAddr(tuntest.ServerAddr4), tuntest.PortOf(far))
+		router.host.Exchange(t, client, server, far)
 		lab.Client.Run("ip", "route", "del", "default")
 		for range 2 {
 			router.sendTo(t, client, server, "lost")
@@ -50,8 +50,8 @@ func TestRouteGone(t *testing.T) {
 func TestOutcomes(t *testing.T) {
 	log := newTestLog(true)
 	router := startRecorded(t, log, Options{}, dial.Policy{})
-	far := listenUDP(t, "127.0.0.1:0")
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	router.sendTo(t, client, server, "question")
 	peer := wantNext(t, far, "question")
 	_, _ = far.WriteToUDPAddrPort([]byte("answer"), peer)
@@ -85,11 +85,11 @@ func TestIdleFlowEnds(t *testing.T) {
 	log := newTestLog(true)
 	o := Options{Limits: mappings.Limits{UDPTimeout: 200 * time.Millisecond}}
 	router := startRecorded(t, log, o, dial.Policy{})
-	busy, idle := listenUDP(t, "127.0.0.1:0"), listenUDP(t, "127.0.0.1:0")
+	busy, idle := tuntest.ListenUDP(t, "127.0.0.1:0"), tuntest.ListenUDP(t, "127.0.0.1:0")
 	client := netip.AddrPortFrom(clientV4, 5353)
-	router.sendTo(t, client, netip.AddrPortFrom(serverV4, portOf(idle)), "once")
+	router.sendTo(t, client, netip.AddrPortFrom(serverV4, tuntest.PortOf(idle)), "once")
 	tuntest.Wait(t, "the end of the idle flow", func() bool {
-		router.sendTo(t, client, netip.AddrPortFrom(serverV4, portOf(busy)), "again")
+		router.sendTo(t, client, netip.AddrPortFrom(serverV4, tuntest.PortOf(busy)), "again")
 		all := log.ends(t)
 		return len(all) > 0 && all[0] != nil
 	})
@@ -111,7 +111,7 @@ func TestEndBeforeAdmission(t *testing.T) {
 		m.flows.Sending.Unlock()
 		return log.open(d)
 	}
-	router = newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, o)
+	router = newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, o)
 	router.route(tuntest.Frame{Data: datagram(client, netip.AddrPortFrom(serverV4, 80), nil)})
 	if log.ends(t); log.endings() != 1 {
 		t.Errorf("%d flows have ended, want 1", log.endings())
@@ -122,7 +122,7 @@ func TestEndBeforeAdmission(t *testing.T) {
 // longest ends. All are charged.
 func TestManyFlows(t *testing.T) {
 	log := newTestLog(true)
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, log.options(Options{}))
+	router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, log.options(Options{}))
 	log.nat = router.NAT
 	client := netip.AddrPortFrom(clientV4, 5353)
 	send := func(port uint16) {
@@ -170,16 +170,16 @@ func TestUnsolicited(t *testing.T) {
 	server := netip.MustParseAddr(tuntest.ServerAddr4)
 	far, stranger := listenIn(lab.Server, tuntest.ServerAddr4, "0"), listenIn(lab.Server, tuntest.ServerAddr4, "0")
 	client := netip.MustParseAddrPort("198.18.0.1:5353")
-	seen := router.exchange(t, client, netip.AddrPortFrom(server, portOf(far)), far)
+	seen := router.host.Exchange(t, client, netip.AddrPortFrom(server, tuntest.PortOf(far)), far)
 	_, _ = stranger.WriteToUDPAddrPort([]byte("hello"), seen)
-	if from, _, _ := router.receiveUDP(t); from.Port() != portOf(stranger) {
+	if from, _, _ := router.receiveUDP(t); from.Port() != tuntest.PortOf(stranger) {
 		t.Errorf("datagram from %s", from)
 	}
 	if n := router.stats.Unsolicited.Load(); n != 1 {
 		t.Errorf("%d unsolicited, want 1", n)
 	}
 	log.await(t, 1)
-	router.exchange(t, client, netip.AddrPortFrom(server, portOf(stranger)), stranger)
+	router.host.Exchange(t, client, netip.AddrPortFrom(server, tuntest.PortOf(stranger)), stranger)
 	log.await(t, 2)
 	router.stop()
 	if f := log.ends(t)[0]; f == nil || f.Outcome != tunflow.NoAnswer || f.InboundPackets != 0 {
@@ -189,13 +189,13 @@ func TestUnsolicited(t *testing.T) {
 
 // TestGSOCounts: a GSO packet counts as its datagrams, also where the host does not take all.
 func TestGSOCounts(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
 	router := startRecorded(t, log, Options{}, dial.Policy{})
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	want := randomBytes(20*1200 + 7)
 	for range 2 {
-		router.send(t, tuntest.Offloaded(datagram(client, server, want), 1200))
+		router.host.MustSend(t, tuntest.Offloaded(datagram(client, server, want), 1200))
 	}
 	d := log.await(t, 1)[0]
 	router.Recorded(d)

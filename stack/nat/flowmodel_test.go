@@ -83,7 +83,7 @@ func newFlowModel(t *testing.T) *flowModel {
 	if err := unix.Connect(m.far[2], &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
-	d := dial.Options{Redirect: toLoopback}
+	d := dial.Options{Redirect: tuntest.ToLoopback}
 	m.router = newRouter(t, &sink{}, d, m.log.options(Options{}))
 	m.log.nat = m.router.NAT
 	m.router.recorder.Patience = time.Hour

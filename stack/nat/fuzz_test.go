@@ -53,7 +53,7 @@ func FuzzFrame(f *testing.F) {
 			netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
 		}},
 		Redirect: func(dst netip.AddrPort) (netip.AddrPort, bool) {
-			to, ok := toLoopback(dst)
+			to, ok := tuntest.ToLoopback(dst)
 			return netip.AddrPortFrom(to.Addr(), port), ok
 		},
 	}, Options{Limits: mappings.Limits{Mappings: 8}})
@@ -95,7 +95,7 @@ func FuzzReplies(f *testing.F) {
 	f.Add([]byte{100, 100, 40, 0, 0, 200}, uint16(0))
 	f.Add([]byte{255, 255, 255, 1}, uint16(90))
 	link, host := tuntest.NewPipe(1500)
-	router := newRouter(f, link, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(f, link, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	router.host = host
 	far, port := lonePeer(f)
 	client := netip.AddrPortFrom(clientV4, 5353)
@@ -120,7 +120,7 @@ func FuzzReplies(f *testing.F) {
 		tuntest.Wait(t, "all datagrams", func() bool { // the loopback may take a moment
 			router.replies.ready(m, unix.EPOLLIN)
 			_ = router.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
-			for f := router.receive(t); string(f.Data) != "the end"; f = router.receive(t) {
+			for f := router.host.MustReceive(t); string(f.Data) != "the end"; f = router.host.MustReceive(t) {
 				from, to, payloads := parseUDP(t, f)
 				if from != netip.AddrPortFrom(serverV4, port) || to != client {
 					t.Errorf("from %s to %s", from, to)

@@ -24,7 +24,7 @@ func closedPort(t *testing.T, loopback string) uint16 {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	return portOf(c)
+	return tuntest.PortOf(c)
 }
 
 func TestRefusedIsPortUnreachable(t *testing.T) {
@@ -41,11 +41,11 @@ func TestRefusedIsPortUnreachable(t *testing.T) {
 			router := startRouter(t, Options{}, dial.Policy{})
 			client := netip.AddrPortFrom(tt.client, 5353)
 			server := netip.AddrPortFrom(tt.server, closedPort(t, tt.loopback))
-			far := listenUDP(t, tt.loopback)
+			far := tuntest.ListenUDP(t, tt.loopback)
 			for range 3 { // an error must not cost the datagrams that follow it
 				b := datagram(client, server, []byte("hello"))
-				router.send(t, tuntest.Frame{Data: bytes.Clone(b)})
-				router.exchange(t, client, netip.AddrPortFrom(tt.server, portOf(far)), far)
+				router.host.MustSend(t, tuntest.Frame{Data: bytes.Clone(b)})
+				router.host.Exchange(t, client, netip.AddrPortFrom(tt.server, tuntest.PortOf(far)), far)
 				m := router.receiveICMP(t)
 				if m.Type != tt.typ || m.Code != tt.code || m.From != tt.server ||
 					m.addressee != tt.client {
@@ -70,7 +70,7 @@ func TestUnsentIsAnswered(t *testing.T) {
 		ns.Run("ip", "route", "add", "unreachable", r)
 	}
 	ns.Run("ip", "link", "set", "lo", "mtu", "1400")
-	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
+	router := routerIn(t, ns, true, dial.Options{Redirect: tuntest.ToLoopback})
 	for _, tt := range []struct {
 		name, server string
 		typ, code    byte
@@ -97,7 +97,7 @@ func TestUnsentIsAnswered(t *testing.T) {
 			request.IP.DF = true
 			before := router.stats.DropSend.Load()
 			for i, b := range [][]byte{query.Packet(), request.Packet()} {
-				router.send(t, tuntest.Frame{Data: bytes.Clone(b)})
+				router.host.MustSend(t, tuntest.Frame{Data: bytes.Clone(b)})
 				m := router.receiveICMP(t)
 				if m.Type != tt.typ || m.Code != tt.code || m.Rest != tt.rest || m.From != server {
 					t.Errorf("ICMP error %+v, want %+v", m, tt)
@@ -168,7 +168,7 @@ func TestHopsAreReal(t *testing.T) {
 					packet []byte
 					want   answer
 				}{{request.Packet(), tt.echo}, {probe.Packet(), tt.udp}} {
-					router.send(t, tuntest.Frame{Data: bytes.Clone(p.packet)})
+					router.host.MustSend(t, tuntest.Frame{Data: bytes.Clone(p.packet)})
 					m := router.receiveICMP(t)
 					have := answer{m.From, m.Type, m.Code, m.hopLimit}
 					if have != p.want || m.addressee != client {
@@ -226,14 +226,14 @@ func TestPathMTUIsTold(t *testing.T) {
 			client, server := netip.MustParseAddr(tt.client), netip.MustParseAddr(tt.server)
 			far := listenIn(lab.Server, tt.server, "0")
 			query := tuntest.UDP{
-				Src: netip.AddrPortFrom(client, 5353), Dst: netip.AddrPortFrom(server, portOf(far)),
+				Src: netip.AddrPortFrom(client, 5353), Dst: netip.AddrPortFrom(server, tuntest.PortOf(far)),
 				Payload: randomBytes(1400), IP: tuntest.IP{DF: true},
 			}
 			request := echo(client, server, 1, 1, randomBytes(1400))
 			request.IP.DF = true
 			for range 2 { // the host's knowledge from the first does not matter
 				for _, b := range [][]byte{query.Packet(), request.Packet()} {
-					router.send(t, tuntest.Frame{Data: bytes.Clone(b)})
+					router.host.MustSend(t, tuntest.Frame{Data: bytes.Clone(b)})
 					m := router.receiveICMP(t)
 					if m.Type != tt.typ || m.Code != tt.code || m.Rest != pathMTU ||
 						m.From.String() != tt.teller {
@@ -250,10 +250,10 @@ func TestPathMTUIsTold(t *testing.T) {
 			// Without DF, or fragmented by the client, they arrive.
 			query.IP.DF, request.IP.DF = false, false
 			router.reassembled.Store(true)
-			router.send(t, tuntest.Frame{Data: query.Packet()})
+			router.host.MustSend(t, tuntest.Frame{Data: query.Packet()})
 			wantDatagrams(t, far, query.Payload, 1400)
-			router.send(t, tuntest.Frame{Data: request.Packet()})
-			if got := router.receive(t).Data; !bytes.HasSuffix(got, request.Payload) {
+			router.host.MustSend(t, tuntest.Frame{Data: request.Packet()})
+			if got := router.host.MustReceive(t).Data; !bytes.HasSuffix(got, request.Payload) {
 				t.Errorf("answer %.60x, want an echo", got)
 			}
 			router.reassembled.Store(false)

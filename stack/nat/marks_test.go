@@ -104,8 +104,8 @@ func TestMarksCross(t *testing.T) {
 				{HopLimit: 255, TOS: 3},
 			} {
 				query := datagram(netip.AddrPortFrom(client, 5353),
-					netip.AddrPortFrom(server, portOf(far.UDPConn)), []byte("hello"))
-				router.send(t, marked(query, as))
+					netip.AddrPortFrom(server, tuntest.PortOf(far.UDPConn)), []byte("hello"))
+				router.host.MustSend(t, marked(query, as))
 				got, peer := far.receive(t)
 				want := packet.Marks{HopLimit: as.HopLimit - 1, TOS: as.TOS} // Lab.Router is a hop
 				if got != want {
@@ -116,13 +116,13 @@ func TestMarksCross(t *testing.T) {
 				if _, err := far.WriteToUDPAddrPort([]byte("hello"), peer); err != nil {
 					t.Fatal(err)
 				}
-				if got := marksOf(t, router.receive(t)); got != want {
+				if got := marksOf(t, router.host.MustReceive(t)); got != want {
 					t.Errorf("from %s: client got %+v, want %+v", server, got, want)
 				}
-				router.send(t, marked(echo(client, server, 1, 1, nil).Packet(), as))
+				router.host.MustSend(t, marked(echo(client, server, 1, 1, nil).Packet(), as))
 				// The far end answers with the DSCP of the request; over IPv6, not every kernel
 				// does.
-				got = marksOf(t, router.receive(t))
+				got = marksOf(t, router.host.MustReceive(t))
 				sameDSCP := got.TOS&^3 == as.TOS&^3 || client.Is6() && got.TOS == 0
 				if got.HopLimit != 63 || !sameDSCP {
 					t.Errorf("echo reply of %s to %+v has %+v", server, as, got)
@@ -134,7 +134,7 @@ func TestMarksCross(t *testing.T) {
 
 // TestHopLimitZero: no router passes on such a packet.
 func TestHopLimitZero(t *testing.T) {
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	_, port := lonePeer(t)
 	b := datagram(netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port), nil)
 	router.route(marked(b, packet.Marks{}))
@@ -164,7 +164,7 @@ func TestDFPolicy(t *testing.T) {
 			}
 			return tt.policy
 		}
-		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{DF: df})
+		router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{DF: df})
 		query := tuntest.UDP{Src: client, Dst: server, IP: tuntest.IP{DF: tt.client}}
 		router.route(tuntest.Frame{Data: query.Packet()})
 		m := router.mappingAt(mappings.Key{Client: mappings.UDP(client), Local: loopbackV4})

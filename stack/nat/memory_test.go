@@ -25,7 +25,7 @@ import (
 // way, and without one the datagram is dropped.
 func TestMappingsAreCharged(t *testing.T) {
 	link := &sink{}
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	router.memory = 3 * mappingMemory
 	far, port := lonePeer(t)
 	client := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(clientV4, port) }
@@ -70,7 +70,7 @@ func TestMappingsAreCharged(t *testing.T) {
 // poller has read them. Where they do not fit, the kernel buffers fewer.
 func TestQueueIsCharged(t *testing.T) {
 	for _, scarce := range []bool{false, true} {
-		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+		router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 		if scarce {
 			router.memory = mappingMemory
 		}
@@ -117,7 +117,7 @@ func TestQueueIsCharged(t *testing.T) {
 // TestEndOfCharged: a mapping may end while the poller is about to end the charge for the datagrams
 // in its socket. Only the race detector sees more than the sum.
 func TestEndOfCharged(t *testing.T) {
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	far, port := lonePeer(t)
 	var msg hostsock.Msghdr
 	for i := range uint16(10) {
@@ -143,7 +143,7 @@ func TestEndOfCharged(t *testing.T) {
 // TestNamesAreCharged: a mapping remembers the client's names for many far ends at a charge.
 func TestNamesAreCharged(t *testing.T) {
 	for _, scarce := range []bool{false, true} {
-		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+		router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 		if scarce {
 			router.memory = mappingMemory
 		}
@@ -212,7 +212,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT), all func() bo
 	o.Limits = mappings.Limits{
 		Mappings: 40, UDPTimeout: 100 * time.Millisecond, ICMPTimeout: 50 * time.Millisecond,
 	}
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, o)
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, o)
 	router.host, router.memory = host, 30*mappingMemory
 	router.run(t, ns.Do)
 	go record(router.NAT)
@@ -238,7 +238,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT), all func() bo
 	none := netip.MustParseAddr("203.0.113.9") // no route
 	sent := int64(0)
 	send := func(b []byte) {
-		router.send(t, tuntest.Frame{Data: b})
+		router.host.MustSend(t, tuntest.Frame{Data: b})
 		sent++
 	}
 	round := func(i int) {
@@ -249,7 +249,7 @@ func testNothingIsLeft(t *testing.T, o Options, record func(*NAT), all func() bo
 		at := func(n int) uint16 { return uint16(1024 + (10*i+n)%60000) }
 		from := func(n int) netip.AddrPort { return netip.AddrPortFrom(v4, at(n)) }
 		for n, to := range []netip.AddrPort{
-			netip.AddrPortFrom(serverV4, portOf(far)), netip.AddrPortFrom(serverV4, portOf(silent)),
+			netip.AddrPortFrom(serverV4, tuntest.PortOf(far)), netip.AddrPortFrom(serverV4, tuntest.PortOf(silent)),
 			netip.AddrPortFrom(serverV4, closed), netip.AddrPortFrom(serverV4, inspect.PortDNS),
 			netip.AddrPortFrom(none, 80),
 		} {

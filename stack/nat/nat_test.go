@@ -33,10 +33,8 @@ func TestMain(m *testing.M) {
 const patience = 2 * tuntest.Patience // for transfers under the race detector
 
 var (
-	clientV4 = netip.MustParseAddr("198.51.100.1")
-	clientV6 = netip.MustParseAddr("2001:db8:1::1")
-	serverV4 = netip.MustParseAddr("192.0.2.1")
-	serverV6 = netip.MustParseAddr("2001:db8:2::1")
+	clientV4, clientV6 = tuntest.ClientV4, tuntest.ClientV6
+	serverV4, serverV6 = tuntest.ServerV4, tuntest.ServerV6
 )
 
 const widePath = 1 << 16 // an MTU that no packet exceeds
@@ -187,7 +185,7 @@ func (r *testRouter) readLoop() error {
 func startRouter(t *testing.T, o Options, policy dial.Policy) *testRouter {
 	t.Helper()
 	link, host := tuntest.NewPipe(1500)
-	r := newRouter(t, link, dial.Options{Policy: policy, Redirect: toLoopback}, o)
+	r := newRouter(t, link, dial.Options{Policy: policy, Redirect: tuntest.ToLoopback}, o)
 	r.host = host
 	r.run(t, func(f func() error) error { return f() })
 	return r
@@ -209,62 +207,20 @@ func routerIn(t *testing.T, ns *tuntest.Namespace, pingSockets bool, d dial.Opti
 	return r
 }
 
-func toLoopback(dst netip.AddrPort) (netip.AddrPort, bool) {
-	switch dst.Addr() {
-	case serverV4:
-		return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), dst.Port()), true
-	case serverV6:
-		return netip.AddrPortFrom(netip.IPv6Loopback(), dst.Port()), true
-	}
-	return dst, false
-}
-
-func (r *testRouter) send(t *testing.T, f tuntest.Frame) {
-	t.Helper()
-	if err := r.host.Send(f); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (r *testRouter) receive(t *testing.T) tuntest.Frame {
-	t.Helper()
-	f, ok := r.host.Receive(patience)
-	if !ok {
-		t.Fatal("nothing came to the client")
-	}
-	return f
-}
-
 // wantNoAnswer fails the test if something has come to the client.
 func (r *testRouter) wantNoAnswer(t *testing.T) {
 	t.Helper()
 	_ = r.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
-	for f := r.receive(t); string(f.Data) != "the end"; f = r.receive(t) {
+	for f := r.host.MustReceive(t); string(f.Data) != "the end"; f = r.host.MustReceive(t) {
 		t.Errorf("answered: %x", f.Data)
 	}
-}
-
-// exchange sends one datagram of the client's and waits for it; it returns the address that the far
-// end has seen.
-func (r *testRouter) exchange(
-	t *testing.T, client, server netip.AddrPort, far *net.UDPConn,
-) (seen netip.AddrPort) {
-	t.Helper()
-	question := tuntest.UDP{Src: client, Dst: server, Payload: []byte("question")}
-	r.send(t, tuntest.Frame{Data: question.Packet()})
-	b := make([]byte, 100)
-	n, seen, err := far.ReadFromUDPAddrPort(b)
-	if err != nil || string(b[:n]) != "question" {
-		t.Fatalf("far end got %q, %v", b[:n], err)
-	}
-	return seen
 }
 
 // receiveUDP returns the datagram that comes to the client next, or each of a GSO packet, after
 // checking its headers.
 func (r *testRouter) receiveUDP(t *testing.T) (from, to netip.AddrPort, payloads [][]byte) {
 	t.Helper()
-	return parseUDP(t, r.receive(t))
+	return parseUDP(t, r.host.MustReceive(t))
 }
 
 // parse returns the headers of a whole packet, and the bytes behind the IP header.
@@ -320,7 +276,7 @@ type icmpMessage struct {
 
 func (r *testRouter) receiveICMP(t *testing.T) icmpMessage {
 	t.Helper()
-	b := r.receive(t).Data
+	b := r.host.MustReceive(t).Data
 	if err := tuntest.VerifyChecksums(b); err != nil {
 		t.Error(err)
 	}
@@ -350,25 +306,12 @@ func udpFamilies(
 	t.Run("IPv6", func(t *testing.T) { test(t, clientV6, serverV6, "[::1]:0") })
 }
 
-func listenUDP(t *testing.T, address string) *net.UDPConn {
-	t.Helper()
-	c, err := net.ListenPacket("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(patience))
-	return c.(*net.UDPConn)
-}
-
 // listenIn is listenUDP in a network namespace.
 func listenIn(ns *tuntest.Namespace, address, port string) *net.UDPConn {
 	c := ns.ListenPacket("udp", net.JoinHostPort(address, port)).(*net.UDPConn)
 	_ = c.SetDeadline(time.Now().Add(patience))
 	return c
 }
-
-func portOf(c *net.UDPConn) uint16 { return uint16(c.LocalAddr().(*net.UDPAddr).Port) }
 
 // lonePeer opens a UDP socket on the loopback that is read without allocation.
 func lonePeer(tb testing.TB) (fd int, port uint16) {

@@ -19,7 +19,7 @@ import (
 // initials returns the first two datagrams of a QUIC client, whose ClientHello does not fit one.
 func initials(t *testing.T, name string) [][]byte {
 	t.Helper()
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	client, err := quic.Listen("udp4", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -54,13 +54,13 @@ func TestQUICFlows(t *testing.T) {
 	datagrams := initials(t, name)
 	size := len(datagrams[0])
 	for _, together := range []bool{false, true} {
-		far := listenUDP(t, "127.0.0.1:0")
+		far := tuntest.ListenUDP(t, "127.0.0.1:0")
 		log := newTestLog(true)
 		router := startRecorded(t, log, Options{}, dial.Policy{})
-		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 		if together {
 			payload := slices.Concat(datagrams...)
-			router.send(t, tuntest.Offloaded(datagram(client, server, payload), uint16(size)))
+			router.host.MustSend(t, tuntest.Offloaded(datagram(client, server, payload), uint16(size)))
 		} else {
 			for _, d := range datagrams {
 				router.sendTo(t, client, server, string(d))
@@ -91,7 +91,7 @@ func TestPartOfAHello(t *testing.T) {
 	datagrams := initials(t, "www.example.org")
 	for _, scarce := range []bool{false, true} {
 		log := newTestLog(true)
-		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, log.options(Options{}))
+		router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, log.options(Options{}))
 		log.nat = router.NAT
 		const idle = mappingMemory + flows.FlowMemory
 		if scarce {

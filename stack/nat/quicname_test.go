@@ -47,10 +47,10 @@ func TestQUICNames(t *testing.T) {
 		{"no QUIC", [][]byte{[]byte(other), {}, {0xff}}, 3},
 	} {
 		for _, atOnce := range []bool{true, false} { // is its opening on record
-			far := listenUDP(t, "127.0.0.1:0")
+			far := tuntest.ListenUDP(t, "127.0.0.1:0")
 			log := newTestLog(atOnce)
 			router := startRecorded(t, log, strictly(Options{}), dial.Policy{})
-			client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+			client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 			for _, d := range tt.sent {
 				router.sendTo(t, client, server, string(d))
 			}
@@ -76,13 +76,13 @@ func TestQUICNames(t *testing.T) {
 // lets it, so that its program is there until it is known, and the name that it has asked for is on
 // record.
 func TestForbiddenQUICIsAnswered(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
 	held := make(chan func(), 2)
 	router := startRecorded(t, log, strictly(Options{
 		BeforeAnswer: func(_ *tunflow.Datagram, answer func()) { held <- answer },
 	}), dial.Policy{})
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	for _, d := range initials(t, "bad.example") {
 		router.sendTo(t, client, server, string(d))
 	}
@@ -105,12 +105,12 @@ func TestForbiddenQUICIsAnswered(t *testing.T) {
 func TestUnrecordedNamesAreDropped(t *testing.T) {
 	d := initials(t, "good.example")
 	for _, sent := range [][][]byte{{[]byte("first"), d[0]}, {[]byte("first"), d[0], d[1]}} {
-		far := listenUDP(t, "127.0.0.1:0")
+		far := tuntest.ListenUDP(t, "127.0.0.1:0")
 		log := newTestLog(false)
-		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, strictly(log.options(Options{})))
+		router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, strictly(log.options(Options{})))
 		log.nat = router.NAT
 		router.recorder.Patience = 0
-		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 		send := func(b []byte) { router.route(tuntest.Frame{Data: datagram(client, server, b)}) }
 		for _, d := range sent {
 			send(d)
@@ -137,12 +137,12 @@ func TestUnrecordedNamesAreDropped(t *testing.T) {
 // TestHalfAHelloIsDropped: datagrams that wait for the rest of a ClientHello are dropped after a
 // while, and the client may send them again.
 func TestHalfAHelloIsDropped(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, strictly(log.options(Options{})))
+	router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, strictly(log.options(Options{})))
 	log.nat = router.NAT
 	router.recorder.Patience = 0
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	d := initials(t, "good.example")
 	send := func(b []byte) { router.route(tuntest.Frame{Data: datagram(client, server, b)}) }
 	send(d[0])

@@ -20,7 +20,7 @@ import (
 // each reply goes to its client.
 func TestRawEchoesShareASocket(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
-	router := routerIn(t, ns, false, dial.Options{Redirect: toLoopback})
+	router := routerIn(t, ns, false, dial.Options{Redirect: tuntest.ToLoopback})
 	const clients = 200 // the number of identifiers grows, twice
 	for _, tt := range echoFamilies {
 		for seq := range byte(2) {

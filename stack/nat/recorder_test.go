@@ -24,12 +24,12 @@ import (
 // in which they came, and those of others meanwhile.
 func TestNoDatagramBeforeItsRecord(t *testing.T) {
 	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
-		far, other := listenUDP(t, loopback), listenUDP(t, loopback)
+		far, other := tuntest.ListenUDP(t, loopback), tuntest.ListenUDP(t, loopback)
 		log := newTestLog(false)
 		router := startRecorded(t, log, Options{}, dial.Policy{})
 		client := netip.AddrPortFrom(clientAddr, 5353)
-		server := netip.AddrPortFrom(serverAddr, portOf(far))
-		second := netip.AddrPortFrom(serverAddr, portOf(other))
+		server := netip.AddrPortFrom(serverAddr, tuntest.PortOf(far))
+		second := netip.AddrPortFrom(serverAddr, tuntest.PortOf(other))
 		for _, payload := range []string{"one", "", "three"} {
 			router.sendTo(t, client, server, payload)
 		}
@@ -46,8 +46,8 @@ func TestNoDatagramBeforeItsRecord(t *testing.T) {
 		router.receiveUDP(t)
 		router.stop()
 
-		target, _ := toLoopback(server)
-		target2, _ := toLoopback(second)
+		target, _ := tuntest.ToLoopback(server)
+		target2, _ := tuntest.ToLoopback(second)
 		want := []*tunflow.Datagram{
 			{Proto: tunflow.UDP, Client: client, Server: server, Length: 3, Upstream: target},
 			{Proto: tunflow.UDP, Client: client, Server: second, Length: 5, Upstream: target2},
@@ -83,18 +83,18 @@ func TestNoEchoBeforeItsRecord(t *testing.T) {
 	ns.Sysctl("net.ipv4.ping_group_range", "0 2147483647")
 	log := newTestLog(false)
 	link, host := tuntest.NewPipe(1500)
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, log.options(Options{}))
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, log.options(Options{}))
 	router.host, log.nat = host, router.NAT
 	router.run(t, ns.Do)
 	for seq := range byte(3) {
-		router.send(t, tuntest.Frame{Data: echo(clientV4, serverV4, 1, seq, []byte("ping")).Packet()})
+		router.host.MustSend(t, tuntest.Frame{Data: echo(clientV4, serverV4, 1, seq, []byte("ping")).Packet()})
 	}
 	opened := log.await(t, 1)
 	tuntest.Wait(t, "all requests", func() bool { return router.routed.Load() == 3 })
 	router.wantNoAnswer(t)
 	router.Recorded(opened[0])
 	for seq := range byte(3) {
-		if _, m := parse(t, router.receive(t).Data); m[7] != seq {
+		if _, m := parse(t, router.host.MustReceive(t).Data); m[7] != seq {
 			t.Errorf("reply %d, want %d", m[7], seq)
 		}
 	}
@@ -113,10 +113,10 @@ func TestNoEchoBeforeItsRecord(t *testing.T) {
 // TestOrderIsKept: datagrams that come while those before them are being sent do not overtake
 // them.
 func TestOrderIsKept(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
 	router := startRecorded(t, log, Options{}, dial.Policy{})
-	server := netip.AddrPortFrom(serverV4, portOf(far))
+	server := netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	for port := range uint16(20) {
 		client := netip.AddrPortFrom(clientV4, 5000+port)
 		recorded := make(chan struct{})
@@ -144,11 +144,11 @@ func TestOrderIsKept(t *testing.T) {
 // and those of old ones pass.
 func TestFullLog(t *testing.T) {
 	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
-		far := listenUDP(t, loopback)
+		far := tuntest.ListenUDP(t, loopback)
 		log := newTestLog(true)
 		router := startRecorded(t, log, Options{}, dial.Policy{})
 		client := netip.AddrPortFrom(clientAddr, 5353)
-		server := netip.AddrPortFrom(serverAddr, portOf(far))
+		server := netip.AddrPortFrom(serverAddr, tuntest.PortOf(far))
 		router.sendTo(t, client, server, "old")
 		wantNext(t, far, "old")
 
@@ -191,11 +191,11 @@ func TestHeldDatagramsAreBounded(t *testing.T) {
 		{10, flows.MaxHeld}, {3000, flows.HeldBytes / 3028},
 	} {
 		for _, recorded := range []bool{true, false} {
-			far := listenUDP(t, "127.0.0.1:0")
+			far := tuntest.ListenUDP(t, "127.0.0.1:0")
 			log := newTestLog(false)
 			router := startRecorded(t, log, Options{}, dial.Policy{})
 			client := netip.AddrPortFrom(clientV4, 5353)
-			server := netip.AddrPortFrom(serverV4, portOf(far))
+			server := netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 			const sent = 100
 			for i := range sent {
 				payload := randomBytes(tt.size)
@@ -235,11 +235,11 @@ func TestHeldDatagramsAreBounded(t *testing.T) {
 
 // TestHeldBeyondMemory: where there is no memory to hold a datagram, it is dropped.
 func TestHeldBeyondMemory(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, log.options(Options{}))
+	router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, log.options(Options{}))
 	router.memory = mappingMemory + flows.FlowMemory + flows.HeldMemory + 100
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	router.route(tuntest.Frame{Data: datagram(client, server, make([]byte, 100))})
 	router.route(tuntest.Frame{Data: datagram(client, server, []byte("small"))})
 	if n := router.noMemory.Load(); n != 1 {
@@ -253,13 +253,13 @@ func TestHeldBeyondMemory(t *testing.T) {
 // TestStuckLog: a datagram waits for its record for a time, and the record counts when it comes
 // later.
 func TestStuckLog(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(false)
 	link, host := tuntest.NewPipe(1500)
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, log.options(Options{}))
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, log.options(Options{}))
 	router.host, log.nat, router.recorder.Patience = host, router.NAT, 10*time.Millisecond
 	router.run(t, func(f func() error) error { return f() })
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	for i := range 2 {
 		router.sendTo(t, client, server, "one")
 		router.sendTo(t, client, server, "two")

@@ -75,7 +75,7 @@ func await(tb testing.TB, msg *hostsock.Msghdr, fd int) {
 // the socket are one frame, as far as they can be cut apart again.
 func TestRepliesAreGathered(t *testing.T) {
 	link, host := tuntest.NewPipe(1500)
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	router.host = host
 	far, port := lonePeer(t)
 	other, otherPort := lonePeer(t)
@@ -141,7 +141,7 @@ func TestRepliesAreGathered(t *testing.T) {
 			router.replies.ready(m, unix.EPOLLIN)
 			var got [][]int
 			_ = router.WriteInbound(tun.Offload{}, [][]byte{[]byte("the end")})
-			for f := router.receive(t); string(f.Data) != "the end"; f = router.receive(t) {
+			for f := router.host.MustReceive(t); string(f.Data) != "the end"; f = router.host.MustReceive(t) {
 				_, _, payloads := parseUDP(t, f)
 				var lengths []int
 				for _, p := range payloads {
@@ -174,7 +174,7 @@ func (l *gate) WriteFrame(off tun.Offload, bufs [][]byte) error {
 // TestTurn: a socket that brings more than its turn allows is read again, though nothing new comes.
 func TestTurn(t *testing.T) {
 	link := &gate{reached: make(chan struct{}), open: make(chan struct{})}
-	router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
+	router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 	far, port := lonePeer(t)
 	_, first := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
 	m, second := router.opened(t, netip.AddrPortFrom(clientV4, 5354), far, port)
@@ -206,7 +206,7 @@ func (m *mapping) inQueue() int32 {
 // it has not told of when it ends.
 func TestReceiveQueueOverflow(t *testing.T) {
 	for _, read := range []bool{true, false} {
-		router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+		router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 		far, port := lonePeer(t)
 		m, peer := router.opened(t, netip.AddrPortFrom(clientV4, 5353), far, port)
 		if err := unix.SetsockoptInt(m.FD(), unix.SOL_SOCKET, unix.SO_RCVBUF, 4<<10); err != nil {
@@ -294,7 +294,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 			o = log.options(o)
 		}
 		link := &sink{}
-		router := newRouter(t, link, dial.Options{Redirect: toLoopback}, o)
+		router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, o)
 		log.nat = router.NAT
 		testAllocations(t, router, link)
 	}
@@ -352,7 +352,7 @@ func BenchmarkUDP(b *testing.B) {
 		if bm.recorded {
 			o = log.options(o)
 		}
-		router := newRouter(b, &sink{}, dial.Options{Redirect: toLoopback}, o)
+		router := newRouter(b, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, o)
 		log.nat = router.NAT
 		fd, port := lonePeer(b)
 		client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, port)

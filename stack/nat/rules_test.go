@@ -18,7 +18,7 @@ import (
 // TestForbiddenNames: a query for a name that policy forbids is on record, is answered here, and
 // does not leave; nor does anything else than a query where only those may.
 func TestForbiddenNames(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	log := newTestLog(true)
 	o := log.options(Options{
 		Blocked: dnsresolver.Blocked,
@@ -120,7 +120,7 @@ func TestRuledFarEnds(t *testing.T) {
 	far := listenIn(lab.Server, tuntest.ServerAddr4, "7000")
 	stranger := listenIn(lab.Server, tuntest.ServerAddr4, "7001")
 	client := netip.MustParseAddrPort("198.18.0.1:5353")
-	seen := router.exchange(t, client, allowed, far)
+	seen := router.host.Exchange(t, client, allowed, far)
 	if _, err := stranger.WriteToUDPAddrPort([]byte("uninvited"), seen); err != nil {
 		t.Fatal(err)
 	}

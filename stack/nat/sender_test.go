@@ -29,11 +29,11 @@ func TestSameSender(t *testing.T) {
 		ruled++
 		return &egress.Ruling{Decision: new(tunflow.Decision), Default: true}
 	}
-	router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback, Rules: rules}, log.options(o))
+	router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback, Rules: rules}, log.options(o))
 	log.nat = router.NAT
 	router.recorder.Pause = 0
-	far := listenUDP(t, "127.0.0.1:0")
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	send := func(payload string) {
 		router.route(tuntest.Frame{Data: datagram(client, server, []byte(payload))})
 		wantNext(t, far, payload)

@@ -149,7 +149,7 @@ func (l *testLog) ends(t *testing.T) (all []*tunflow.Flow) {
 func startRecorded(t *testing.T, l *testLog, o Options, policy dial.Policy) *testRouter {
 	t.Helper()
 	link, host := tuntest.NewPipe(1500)
-	r := newRouter(t, link, dial.Options{Policy: policy, Redirect: toLoopback}, l.options(o))
+	r := newRouter(t, link, dial.Options{Policy: policy, Redirect: tuntest.ToLoopback}, l.options(o))
 	r.host, l.nat = host, r.NAT
 	r.run(t, func(f func() error) error { return f() })
 	return r
@@ -158,7 +158,7 @@ func startRecorded(t *testing.T, l *testLog, o Options, policy dial.Policy) *tes
 // sendTo sends a datagram of a client.
 func (r *testRouter) sendTo(t *testing.T, client, server netip.AddrPort, payload string) {
 	t.Helper()
-	r.send(t, tuntest.Frame{Data: datagram(client, server, []byte(payload))})
+	r.host.MustSend(t, tuntest.Frame{Data: datagram(client, server, []byte(payload))})
 }
 
 // wantNext fails the test unless a far end gets payloads next, in order.

@@ -26,13 +26,13 @@ func datagram(src, dst netip.AddrPort, payload []byte) []byte {
 
 func TestUDPRoundTrip(t *testing.T) {
 	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
-		far := listenUDP(t, loopback)
+		far := tuntest.ListenUDP(t, loopback)
 		router := startRouter(t, Options{}, dial.Policy{})
 		client := netip.AddrPortFrom(clientAddr, 5353)
-		server := netip.AddrPortFrom(serverAddr, portOf(far))
+		server := netip.AddrPortFrom(serverAddr, tuntest.PortOf(far))
 		for _, size := range []int{0, 1, 80, 100, 1472, 4000, 65000} {
 			want := randomBytes(size)
-			router.send(t, tuntest.Frame{Data: datagram(client, server, want)})
+			router.host.MustSend(t, tuntest.Frame{Data: datagram(client, server, want)})
 			b := make([]byte, 1<<16)
 			n, peer, err := far.ReadFromUDPAddrPort(b)
 			if err != nil || !bytes.Equal(b[:n], want) {
@@ -58,12 +58,12 @@ func TestUDPRoundTrip(t *testing.T) {
 
 func TestGSOOutbound(t *testing.T) {
 	udpFamilies(t, func(t *testing.T, client, server netip.Addr, loopback string) {
-		far := listenUDP(t, loopback)
+		far := tuntest.ListenUDP(t, loopback)
 		router := startRouter(t, Options{}, dial.Policy{})
 		want := randomBytes(40*1200 + 7)
-		src, dst := netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, portOf(far))
+		src, dst := netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, tuntest.PortOf(far))
 		b := datagram(src, dst, want)
-		router.send(t, tuntest.Offloaded(b, 1200))
+		router.host.MustSend(t, tuntest.Offloaded(b, 1200))
 		wantDatagrams(t, far, want, 1200)
 	})
 }
@@ -90,22 +90,22 @@ func TestGSOBeyondPathMTU(t *testing.T) {
 	if err := ns.Netlink.LinkSetMTU(ns.Link("lo"), 1280); err != nil {
 		t.Fatal(err)
 	}
-	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
+	router := routerIn(t, ns, true, dial.Options{Redirect: tuntest.ToLoopback})
 	far := listenIn(ns, "127.0.0.1", "0")
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
 	for range 2 {
 		want := randomBytes(4*1400 + 7)
-		router.send(t, tuntest.Offloaded(datagram(client, server, want), 1400))
+		router.host.MustSend(t, tuntest.Offloaded(datagram(client, server, want), 1400))
 		wantDatagrams(t, far, want, 1400)
 	}
 }
 
 func TestGSOInbound(t *testing.T) {
 	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
-		far := listenUDP(t, loopback)
+		far := tuntest.ListenUDP(t, loopback)
 		router := startRouter(t, Options{}, dial.Policy{})
-		server := netip.AddrPortFrom(serverAddr, portOf(far))
-		seen := router.exchange(t, netip.AddrPortFrom(clientAddr, 5353), server, far)
+		server := netip.AddrPortFrom(serverAddr, tuntest.PortOf(far))
+		seen := router.host.Exchange(t, netip.AddrPortFrom(clientAddr, 5353), server, far)
 		want := randomBytes(40*1200 + 7)
 		sendGSO(t, far, seen, want, 1200)
 
@@ -132,14 +132,14 @@ func sendGSO(t *testing.T, c *net.UDPConn, to netip.AddrPort, payload []byte, si
 // TestGSOInboundOfLongDatagrams: datagrams longer than the link's packets go one by one, and
 // without DF, since a host that forwards them may have to fragment.
 func TestGSOInboundOfLongDatagrams(t *testing.T) {
-	far := listenUDP(t, "127.0.0.1:0")
+	far := tuntest.ListenUDP(t, "127.0.0.1:0")
 	router := startRouter(t, Options{}, dial.Policy{})
-	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, portOf(far))
-	seen := router.exchange(t, client, server, far)
+	client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, tuntest.PortOf(far))
+	seen := router.host.Exchange(t, client, server, far)
 	sendGSO(t, far, seen, randomBytes(3500), 2000)
 	ids := map[uint16]bool{}
 	for _, want := range []int{2000, 1500} {
-		f := router.receive(t)
+		f := router.host.MustReceive(t)
 		if _, _, got := parseUDP(t, f); len(got) != 1 || len(got[0]) != want {
 			t.Fatalf("%d datagrams, want one of %d bytes", len(got), want)
 		}
@@ -165,13 +165,13 @@ func (l withoutUSO) WriteFrame(off tun.Offload, bufs [][]byte) error {
 
 func TestGSOInboundWithoutUSO(t *testing.T) {
 	udpFamilies(t, func(t *testing.T, client, server netip.Addr, loopback string) {
-		far := listenUDP(t, loopback)
+		far := tuntest.ListenUDP(t, loopback)
 		link, host := tuntest.NewPipe(1500)
-		router := newRouter(t, withoutUSO{link}, dial.Options{Redirect: toLoopback}, Options{})
+		router := newRouter(t, withoutUSO{link}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 		router.host = host
 		router.run(t, func(f func() error) error { return f() })
-		seen := router.exchange(t,
-			netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, portOf(far)), far)
+		seen := router.host.Exchange(t,
+			netip.AddrPortFrom(client, 5353), netip.AddrPortFrom(server, tuntest.PortOf(far)), far)
 		want := randomBytes(40*1200 + 7)
 		sendGSO(t, far, seen, want, 1200)
 		for piece := range slices.Chunk(want, 1200) {
@@ -186,13 +186,13 @@ func TestGSOInboundWithoutUSO(t *testing.T) {
 // fragments; IPv4 routers fragment by themselves.
 func TestNarrowClientPath(t *testing.T) {
 	for _, gso := range []bool{false, true} {
-		far := listenUDP(t, "[::1]:0")
+		far := tuntest.ListenUDP(t, "[::1]:0")
 		link, host := tuntest.NewPipe(1500)
-		router := newRouter(t, link, dial.Options{Redirect: toLoopback}, Options{})
+		router := newRouter(t, link, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 		router.host, router.clientMTU = host, 1400
 		router.run(t, func(f func() error) error { return f() })
-		seen := router.exchange(t,
-			netip.AddrPortFrom(clientV6, 5353), netip.AddrPortFrom(serverV6, portOf(far)), far)
+		seen := router.host.Exchange(t,
+			netip.AddrPortFrom(clientV6, 5353), netip.AddrPortFrom(serverV6, tuntest.PortOf(far)), far)
 		sent := randomBytes(2 * 1353) // one byte too many in each
 		if gso {
 			sendGSO(t, far, seen, sent, 1353)
@@ -204,8 +204,8 @@ func TestNarrowClientPath(t *testing.T) {
 			}
 		}
 		for i := range 2 {
-			first := router.receive(t).Data
-			got := reassemble(t, 1400, first, router.receive(t).Data)
+			first := router.host.MustReceive(t).Data
+			got := reassemble(t, 1400, first, router.host.MustReceive(t).Data)
 			if !bytes.Equal(got[48:], sent[i*1353:][:1353]) {
 				t.Errorf("GSO %t: datagram %d came as another", gso, i)
 			}
@@ -261,7 +261,7 @@ func TestMalformedUDPIsDropped(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			router := newRouter(t, &sink{}, dial.Options{Redirect: toLoopback}, Options{})
+			router := newRouter(t, &sink{}, dial.Options{Redirect: tuntest.ToLoopback}, Options{})
 			client, server := netip.AddrPortFrom(clientV4, 5353), netip.AddrPortFrom(serverV4, 53)
 			f := tuntest.Offloaded(datagram(client, server, make([]byte, 2000)), 0)
 			tt.change(&f)
@@ -280,13 +280,13 @@ func TestMalformedUDPIsDropped(t *testing.T) {
 // that it quotes, and no longer than that.
 func TestHasSent(t *testing.T) {
 	udpFamilies(t, func(t *testing.T, clientAddr, serverAddr netip.Addr, loopback string) {
-		far, other := listenUDP(t, loopback), listenUDP(t, loopback)
+		far, other := tuntest.ListenUDP(t, loopback), tuntest.ListenUDP(t, loopback)
 		router := startRouter(t, Options{}, dial.Policy{})
 		client := netip.AddrPortFrom(clientAddr, 5353)
-		server := netip.AddrPortFrom(serverAddr, portOf(far))
-		stranger := netip.AddrPortFrom(serverAddr, portOf(other))
-		router.exchange(t, client, stranger, other)
-		seen := router.exchange(t, client, server, far)
+		server := netip.AddrPortFrom(serverAddr, tuntest.PortOf(far))
+		stranger := netip.AddrPortFrom(serverAddr, tuntest.PortOf(other))
+		router.host.Exchange(t, client, stranger, other)
+		seen := router.host.Exchange(t, client, server, far)
 		for _, size := range []int{400, 1400, 1300} {
 			if _, err := far.WriteToUDPAddrPort(randomBytes(size), seen); err != nil {
 				t.Fatal(err)
@@ -317,9 +317,9 @@ func TestHasSent(t *testing.T) {
 // TestHasSentEcho: of an echo reply, the identifier stands in for the client's port.
 func TestHasSentEcho(t *testing.T) {
 	ns := tuntest.NewNamespace(t)
-	router := routerIn(t, ns, true, dial.Options{Redirect: toLoopback})
-	router.send(t, tuntest.Frame{Data: echo(clientV4, serverV4, 1, 1, randomBytes(1400)).Packet()})
-	reply := router.receive(t).Data
+	router := routerIn(t, ns, true, dial.Options{Redirect: tuntest.ToLoopback})
+	router.host.MustSend(t, tuntest.Frame{Data: echo(clientV4, serverV4, 1, 1, randomBytes(1400)).Packet()})
+	reply := router.host.MustReceive(t).Data
 	client, server := netip.AddrPortFrom(clientV4, 0x1201), netip.AddrPortFrom(serverV4, 0)
 	if !router.HasSent(server, client, true, len(reply)) {
 		t.Error("the reply is not remembered")

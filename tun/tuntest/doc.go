@@ -5,7 +5,8 @@
 //
 // [NewPipe] makes a [tun.Link] from channels. The code under test gets one end, and the test plays
 // the client's kernel at the other. [TCP], [UDP] and [ICMP] build packets with correct checksums,
-// and [VerifyChecksums] checks those that come back.
+// and [VerifyChecksums] checks those that come back. [ToLoopback] leads a router to servers at this
+// machine's loopback.
 //
 // # With network namespaces (Linux)
 //
