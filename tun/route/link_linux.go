@@ -35,10 +35,7 @@ func interfaceSteps(c Config) []step {
 		// Answers to other machines arrive by the TUN, as they do by the uplink without the router.
 		steps = append(steps, sysctlStep(forwarding4(c.Name), "1"))
 	}
-	steps = append(steps, step{
-		command: "ip link set dev " + c.Name + " up",
-		apply:   onLink(c.Name, func(k *handles, l netlink.Link) error { return k.LinkSetUp(l) }),
-	})
+	steps = append(steps, upStep(c.Name))
 	for _, a := range c.Addresses {
 		steps = append(steps, addressStep(a, c.Name))
 	}
@@ -81,16 +78,7 @@ func guardSteps(c Config) []step {
 	if is6 {
 		steps = append(steps, sysctlStep("net/ipv6/conf/"+name+"/ignore_routes_with_linkdown", "0"))
 	}
-	steps = append(steps, step{
-		command: "ip link set dev " + name + " up",
-		watched: true,
-		apply: onLink(name, func(k *handles, l netlink.Link) error {
-			if isUp(l) {
-				return unix.EEXIST
-			}
-			return k.LinkSetUp(l)
-		}),
-	})
+	steps = append(steps, upStep(name))
 	if is6 {
 		// Sockets keep the source address of the TUN, which the rules select by. A source on the
 		// route does not suffice: the kernel removes it when the address is deleted.
@@ -137,6 +125,21 @@ func addressStep(a netip.Prefix, link string) step {
 		}),
 		undo: onLink(link, func(k *handles, l netlink.Link) error {
 			return k.AddrDel(l, &netlink.Addr{IPNet: ipNet(a)})
+		}),
+	}
+}
+
+// upStep brings an interface up. "nmcli networking off" sets down those of other programs, too, and
+// "on" leaves them so.
+func upStep(name string) step {
+	return step{
+		command: "ip link set dev " + name + " up",
+		watched: true,
+		apply: onLink(name, func(k *handles, l netlink.Link) error {
+			if isUp(l) {
+				return errIsSet
+			}
+			return k.LinkSetUp(l)
 		}),
 	}
 }

@@ -26,9 +26,9 @@ const (
 const resolversInterval = 2 * time.Second
 
 // Watch restores rules, routes and addresses that another program removes, and parameters of the
-// interface that one changes, until ctx ends. When the interface comes up again after it was set
-// down, Watch restores the objects that the kernel removed with it. It follows the host's own rules
-// and routes as they come and go. A repair that fails is reported and tried again. The error wraps
+// interface that one changes, until ctx ends. It brings up an interface that was set down, and
+// restores the objects that the kernel removed with it. It follows the host's own rules and routes
+// as they come and go. A repair that fails is reported and tried again. The error wraps
 // ErrGone if the interface is deleted.
 func (h *Host) Watch(ctx context.Context, report Report) error {
 	if h.changes == nil {
@@ -204,9 +204,8 @@ func (h *Host) repairOnce(ctx context.Context, report Report) (failed bool, err 
 	return failed, nil
 }
 
-// repair makes every watched step again, and reports those that were undone. An interface that is
-// down can have neither addresses nor routes, so errors count only while it is up. The only error
-// that repair returns wraps ErrGone; it reports all others.
+// repair makes every watched step again, and reports those that were undone. The only error that
+// repair returns wraps ErrGone; it reports all others.
 func (h *Host) repair(report func(command string, err error)) error {
 	link, err := h.nl.LinkByName(h.config.Name)
 	if isGone(err) || err == nil && link.Attrs().Index != h.index {
@@ -215,18 +214,11 @@ func (h *Host) repair(report func(command string, err error)) error {
 		report("", fmt.Errorf("watch %s: %w", h.config.Name, err))
 		return nil
 	}
-	up := isUp(link)
 	created := false
 	old := h.config
 	changed, err := h.resurvey()
 	if err != nil {
 		report("", err) // the last underlay stays in force
-	}
-	if !up {
-		h.notices = append(h.notices, Notice{
-			Text: "the interface " + h.config.Name + " is down: nothing enters it",
-			Hint: "ip link set dev " + h.config.Name + " up",
-		})
 	}
 	steps := h.config.steps()
 	for _, s := range steps {
@@ -241,7 +233,7 @@ func (h *Host) repair(report func(command string, err error)) error {
 			h.restored.Add(1)
 			report(s.summary(), nil)
 		case errors.Is(err, unix.EEXIST):
-		case up:
+		default:
 			report(s.summary(), err)
 		}
 	}
