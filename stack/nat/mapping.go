@@ -235,8 +235,10 @@ func (n *NAT) openSocket(m *mapping, server netip.AddrPort) error {
 		}
 		if errors.Is(err, unix.EPERM) {
 			n.noEchoes.Do(func() {
-				n.o.Log.WithError(err).Warn("ping does not work: net.ipv4.ping_group_range " +
-					"excludes this group, and CAP_NET_RAW is missing")
+				n.o.Log.WithError(err).
+					WithField("hint", `sysctl -w net.ipv4.ping_group_range="0 2147483647"`).
+					Warn("ping does not work: net.ipv4.ping_group_range " +
+						"excludes this group, and CAP_NET_RAW is missing")
 			})
 		}
 	} else {

@@ -152,7 +152,7 @@ func CleanupAs(c Config) (cleaned Cleaned, err error) {
 		return cleaned, err
 	}
 	for _, dead := range j.runs {
-		c.Underlay.Enter = dead.Underlay.Enter
+		c.Underlay.Enter, c.Underlay.Pings = dead.Underlay.Enter, dead.Underlay.Pings
 	}
 	h := &Host{nl: nl, config: c}
 	if h.config.Underlay, _, err = survey(nl, c); err != nil {

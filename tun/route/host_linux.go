@@ -103,7 +103,7 @@ func (h *Host) open() (err error) {
 // survey reads the host's routing, and checks that it leaves room for the router.
 func (h *Host) survey() (err error) {
 	for _, dead := range h.dead() {
-		h.config.Underlay.Enter = dead.Underlay.Enter
+		h.config.Underlay.Enter, h.config.Underlay.Pings = dead.Underlay.Enter, dead.Underlay.Pings
 		if dead.Priority == h.config.Priority {
 			h.config.Underlay.Priority = dead.Underlay.Priority
 		}

@@ -61,6 +61,9 @@ func (c Config) steps() []step {
 	if !c.hasRules() {
 		return steps
 	}
+	if c.Underlay.Pings != "" {
+		steps = append(steps, because("lets the router's group ping: the host lets none", []step{pingStep(c.Underlay.Pings)})...)
+	}
 	var all, last []step // last are the rules by which packets with the table's mark enter
 	for _, family := range families(c.Include) {
 		for _, r := range rules(c, family) {

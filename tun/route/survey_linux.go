@@ -62,6 +62,7 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 		s.u.Zones, _ = k.tables.Zones(s.c.tableNames())
 	}
 	s.u.Resolvers = c.resolvers()
+	s.u.Pings = pings(c.Underlay.Pings)
 	return s.u, s.notices, nil
 }
 

@@ -35,6 +35,8 @@ type Underlay struct {
 	Detours []string
 	// Resolvers are the host's nameservers.
 	Resolvers []netip.Addr
+	// Pings is the range of groups to which the router grants ping sockets, "" if it grants none.
+	Pings string
 	// Refused reports whether new flows of the router's own sockets are dropped (Host.Refuse).
 	Refused bool
 }

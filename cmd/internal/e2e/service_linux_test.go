@@ -91,6 +91,56 @@ func TestService(t *testing.T) {
 	}
 }
 
+// TestServicePings has the service ping where the host lets no group do so, as Debian 12, and where
+// another range comes while it runs. A stop and a cleanup restore the range of the host.
+func TestServicePings(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "ping", "setpriv")
+	lab := tuntest.NewLab(t)
+	const key, none, all = "net.ipv4.ping_group_range", "1\t0\n", "0\t2147483647\n"
+	groups := func() string { return output(lab.Router, "sysctl", "-n", key) }
+	start := func(dir string) *router {
+		r := &router{dir: dir}
+		r.Process = lab.Router.Start("setpriv", "--no-new-privs", "--bounding-set=-all"+capabilities(t, unitFile),
+			binary, "run", "-c", r.writeConfig(t, everything))
+		r.wait(t, "the router to start", func() bool { return strings.Contains(r.Stderr(), "msg=routing") })
+		return r
+	}
+	lab.Router.Sysctl(key, "1 0")
+	r := start(t.TempDir())
+	ping := func() {
+		t.Helper()
+		for _, host := range addresses() {
+			if got := command(t, lab.Router, "ping", "-n", "-c1", "-w30", host); got.status != 0 {
+				t.Errorf("ping %s: %+v", host, got)
+			}
+		}
+	}
+	ping()
+	if err := r.Signal(unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-r.Done()
+	r = start(r.dir) // takes over
+	ping()
+	r.stop(t, unix.SIGTERM)
+	if got := groups(); got != none {
+		t.Errorf("after the stop the range is %q, want %q", got, none)
+	}
+
+	if n := len(openingsOf(t, r.read(t, "handshakes.json"))); n != 4 {
+		t.Errorf("%d records, want one of each ping", n)
+	}
+
+	r = start(t.TempDir())
+	lab.Router.Sysctl(key, "0 2147483647")
+	ping()
+	r.stop(t, unix.SIGTERM)
+	if got := groups(); got != all {
+		t.Errorf("after another program's change and the stop the range is %q, want %q", got, all)
+	}
+}
+
 // TestServiceManagerGone has a router that is told of a service manager that does not listen: of
 // another service's environment, or conmon after the first report.
 func TestServiceManagerGone(t *testing.T) {
