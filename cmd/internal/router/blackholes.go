@@ -141,6 +141,11 @@ func (h *blackHoles) measure(
 	if err != nil {
 		return path, err
 	}
+	return pathOf(r)
+}
+
+// pathOf returns what a measurement has found.
+func pathOf(r *pathmtu.Result) (path blackhole.Path, err error) {
 	path.Rough = r.Late
 	switch r.Verdict {
 	case pathmtu.BlackHoleUp:
@@ -150,7 +155,7 @@ func (h *blackHoles) measure(
 	case pathmtu.Both:
 		path.Up, path.Down = wayOf(r.Up), wayOf(r.Down)
 	case pathmtu.Undecided:
-		if r.Up != nil && r.Down == nil && !r.Late {
+		if r.Up != nil && r.Down == nil && !r.Late && !r.Disagree {
 			return path, blackhole.ErrUndecided
 		}
 		return path, errors.New(r.Note)
