@@ -186,15 +186,16 @@
 // The reader, the poller, Options.Workers workers, the two of package nat, and the sweeper, besides
 // netstack's own. A handshake has one while it dials further addresses of a server (race.go), and
 // one while netstack waits for the client's ACK. Run returns when the last has ended. All calls on
-// descriptors are non-blocking and raw (package sched says why). Each shard has its own set.
+// descriptors are non-blocking and raw (package sched says why). Each shard has its own set, but
+// there are no more workers than Options.Workers: further shards share those of others (shards.go).
 //
 // # Shards
 //
 // Over a link of several queues (tun.MultiQueue) the stack has a shard for each (shards.go): a
-// whole Stack, with its own reader, poller, workers, netstack, NAT and connections. The first one
-// is the API of all. A shard reads its queue, and writes to the clients of its flows by the same
-// queue. So the kernel sends it all packets of these flows, and no packet of an open flow meets
-// another shard. The number of queues alone decides the number of shards.
+// whole Stack, with its own reader, poller, netstack, NAT and connections. The first one is the API
+// of all. A shard reads its queue, and writes to the clients of its flows by the same queue. So the
+// kernel sends it all packets of these flows, and no packet of an open flow meets another shard.
+// The number of queues alone decides the number of shards.
 //
 // The home of a connection is the shard that has read its SYN; the home of a client endpoint of
 // datagrams is the shard that has read its first datagram. Package homes keeps these. A shard asks

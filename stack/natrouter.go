@@ -9,6 +9,7 @@ import (
 
 	"syntap/stack/nat"
 	"syntap/stack/resolver"
+	"syntap/stack/sched"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 )
@@ -75,5 +76,5 @@ func (s routerOfNAT) LocalFailure(err error) { s.localFailure(err) }
 
 // Idle implements nat.Router.
 func (s routerOfNAT) Idle() bool {
-	return !slices.ContainsFunc(s.shards, func(s *Stack) bool { return !s.sched.Idle() })
+	return !slices.ContainsFunc(s.schedulers, func(w *sched.Scheduler) bool { return !w.Idle() })
 }

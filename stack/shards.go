@@ -14,6 +14,7 @@ import (
 	"syntap/stack/homes"
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
+	"syntap/stack/sched"
 	"syntap/tun"
 	"syntap/tun/packet"
 )
@@ -29,6 +30,8 @@ type shared struct {
 	probes  clientpath.Probes
 	asked   clientpath.Questions
 
+	schedulers []*sched.Scheduler // constant; see schedulerOf
+
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with Stack.mu held
 
 	// Without further shards nil.
@@ -40,15 +43,26 @@ type shared struct {
 	reading   sync.WaitGroup // shards that may hand frames to others
 }
 
-func newShared(shards int, memory int64) *shared {
+func newShared(shards int, o Options) *shared {
 	all := &shared{
-		memory: budget.New(memory), sockets: homes.New[connKey](), fragments: maphash.MakeSeed(),
+		memory: budget.New(o.Memory), sockets: homes.New[connKey](), fragments: maphash.MakeSeed(),
 	}
 	all.waiting.bySource = make(map[netip.Prefix]int)
+	n := min(shards, o.Workers)
+	for range n {
+		all.schedulers = append(all.schedulers, sched.New(o.Workers/n))
+	}
 	if shards > 1 {
 		all.homes, all.nats = homes.New[connKey](), nat.NewShards(shards)
 	}
 	return all
+}
+
+// schedulerOf returns the scheduler of a shard. If there are more shards than Options.Workers, some
+// share one: more workers would share the processors and end each other's turns, and short turns
+// wake clients more often.
+func (all *shared) schedulerOf(shard int) *sched.Scheduler {
+	return all.schedulers[shard%len(all.schedulers)]
 }
 
 // newPaths returns a shard's memory of paths to clients. All shards learn an MTU that a router

@@ -13,6 +13,7 @@ import (
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/mappings"
+	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -20,6 +21,25 @@ import (
 // The routers of these tests have shards that take turns to read, so that frames come by any queue
 // but that of their flow.
 const testShards = 3
+
+// No shard has workers of its own beyond Options.Workers: with more shards than that, shards share
+// schedulers, and each scheduler is one of a shard.
+func TestShardsShareWorkers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ shards, workers, want int }{
+		{1, 1, 1}, {1, 4, 1}, {2, 1, 1}, {8, 1, 1}, {8, 3, 3}, {8, 8, 8}, {2, 4, 2},
+	} {
+		all := newShared(tt.shards, Options{Workers: tt.workers})
+		used := make(map[*sched.Scheduler]bool)
+		for i := range tt.shards {
+			used[all.schedulerOf(i)] = true
+		}
+		if len(used) != tt.want || len(all.schedulers) != tt.want {
+			t.Errorf("%d shards, %d workers: %d schedulers, %d of them used, want %d",
+				tt.shards, tt.workers, len(all.schedulers), len(used), tt.want)
+		}
+	}
+}
 
 // Connections carry all bytes, however many there are.
 func TestShardsCarryConnections(t *testing.T) {

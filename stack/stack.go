@@ -68,8 +68,7 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		o.Local = o.Host.Contains
 	}
 	queues := tun.Queues(link)
-	o.Workers = max(1, o.Workers/len(queues))
-	all := newShared(len(queues), o.Memory)
+	all := newShared(len(queues), o)
 	for _, queue := range queues {
 		if err := newShard(all, queue, dialer, o); err != nil {
 			for _, s := range all.shards {
@@ -85,7 +84,8 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 func newShard(all *shared, link tun.Link, dialer *dial.Dialer, o Options) error {
 	s := &Stack{
 		shared: all, shard: len(all.shards),
-		o: o, link: link, dialer: dialer, sched: sched.New(o.Workers), conns: make(map[connKey]*conn),
+		o: o, link: link, dialer: dialer, sched: all.schedulerOf(len(all.shards)),
+		conns: make(map[connKey]*conn),
 	}
 	s.lingering = linger.New(s.memory)
 	s.readBuffers.New = func() any { return new([maxRead]byte) }
@@ -145,11 +145,19 @@ func (s *Stack) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	s.stopped.Add(len(s.shards))
 	s.reading.Add(len(s.shards))
+	var working sync.WaitGroup
+	for _, w := range s.schedulers {
+		working.Go(w.Run)
+	}
 	for i, other := range s.shards[1:] {
 		all.Go(func() { errs[i+1] = other.run(ctx, stop) })
 	}
 	errs[0] = s.run(ctx, stop)
 	all.Wait()
+	for _, w := range s.schedulers {
+		w.Close()
+	}
+	working.Wait()
 	s.o.Host.Close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("route: %w", err)
@@ -165,7 +173,6 @@ func (s *Stack) run(ctx context.Context, stopAll func()) error {
 	serving.Go(s.nat.Serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
-	serving.Go(s.sched.Run)
 	stop := context.AfterFunc(ctx, func() {
 		s.stopConns() // while the link still carries their RSTs
 		s.stopped.Done()
@@ -187,7 +194,6 @@ func (s *Stack) run(ctx context.Context, stopAll func()) error {
 	s.net.Close()
 	s.net.Wait()
 	closeErr = errors.Join(closeErr, s.poller.Close())
-	s.sched.Close()
 	serving.Wait()
 	s.lingering.Sweep(true)
 	if errors.Is(err, os.ErrClosed) {
