@@ -97,7 +97,7 @@ func (m *mapping) SendFrame(
 	return 1, f.Payload(), 0
 }
 
-// sendUDP sends the payload of a frame that udpLength accepts. The kernel cuts a GSO packet; where
+// sendUDP sends the payload of a frame that UDPLength accepts. The kernel cuts a GSO packet; where
 // it refuses, for instance because the path takes smaller packets only, the datagrams go one by
 // one.
 func (m *mapping) sendUDP(

@@ -44,7 +44,7 @@ type Route struct {
 	ExcludeUIDs []route.UIDRange `yaml:"exclude_uids"`
 	KeepInbound bool             `yaml:"keep_inbound"`
 	OnCrash     OnCrash          `yaml:"on_crash"`
-	Enforce     Enforcement      `yaml:"enforce"`
+	Enforce     route.Enforce    `yaml:"enforce"` // by default reject where OnCrash is Closed, count where it is Open
 	Mark        Mark             `yaml:"mark"`
 	Table       int              `yaml:"table"`
 	Priority    int              `yaml:"priority"`
@@ -57,18 +57,6 @@ type OnCrash string
 const (
 	Closed OnCrash = "closed" // nothing leaves unlogged
 	Open   OnCrash = "open"   // the host's own routes apply
-)
-
-// Enforcement decides on a packet that should have entered the TUN and leaves by another
-// interface.
-type Enforcement string
-
-// The values of [Enforcement]. Reject is the default where OnCrash is Closed, CountPast where it is
-// Open.
-const (
-	Reject     Enforcement = "reject" // dropped and counted
-	CountPast  Enforcement = "count"  // counted
-	EnforceOff Enforcement = "off"
 )
 
 // Egress describes the sockets that carry the traffic on.

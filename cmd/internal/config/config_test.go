@@ -125,7 +125,7 @@ func wantEvery() *Config {
 		Route: Route{
 			Include: []netip.Prefix{prefix("198.51.100.7/32"), prefix("2001:db8::1/128")}, Exclude: []netip.Prefix{prefix("198.51.100.0/25")},
 			IncludeUIDs: []route.UIDRange{{First: 0, Last: 0}, {First: 1000, Last: 1999}}, ExcludeUIDs: []route.UIDRange{{First: 1001, Last: 1001}},
-			OnCrash: Open, Enforce: EnforceOff, Mark: 16, Table: 100, Priority: 200,
+			OnCrash: Open, Enforce: route.EnforceOff, Mark: 16, Table: 100, Priority: 200,
 		},
 		Egress: Egress{
 			Interface: "eth0.1", DialTimeout: 90 * time.Second, UserTimeout: 1500 * time.Millisecond,

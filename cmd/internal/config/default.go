@@ -7,6 +7,7 @@ import (
 
 	"syntap/tap/policy"
 	"syntap/tun/packet"
+	"syntap/tun/route"
 )
 
 // Default returns the config of an empty file. Defaults stand here and, for the elements of lists,
@@ -24,7 +25,7 @@ func Default() *Config {
 			Include:     []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
 			KeepInbound: true,
 			OnCrash:     Closed,
-			Enforce:     Reject,
+			Enforce:     route.EnforceReject,
 			Mark:        0x5359,
 			Table:       5359,
 			Priority:    5359,

@@ -3,6 +3,7 @@ package config
 import (
 	"syntap/tap/policy"
 	"syntap/tun/packet"
+	"syntap/tun/route"
 )
 
 // maxCount is the most that a count in the config may be: the kernel's usual ceiling of open files
@@ -26,7 +27,7 @@ func (d *document) config(c *Config) reader {
 			"exclude_uids": list(d, &c.Route.ExcludeUIDs, parseUIDs),
 			"keep_inbound": value(d, &c.Route.KeepInbound, parseBool),
 			"on_crash":     value(d, &c.Route.OnCrash, oneOf(Closed, Open)),
-			"enforce":      value(d, &c.Route.Enforce, oneOf(Reject, CountPast, EnforceOff)),
+			"enforce":      value(d, &c.Route.Enforce, oneOf(route.EnforceReject, route.EnforceCount, route.EnforceOff)),
 			"mark":         value(d, &c.Route.Mark, parseMark),
 			"table":        value(d, &c.Route.Table, parseTable),
 			"priority":     value(d, &c.Route.Priority, integer(1, 32000)), // eight rules from there on, before the kernel's at 32766

@@ -7,12 +7,13 @@ import (
 	"slices"
 
 	"syntap/tap/policy"
+	"syntap/tun/route"
 )
 
 // validate notes values that are right by themselves and wrong together.
 func (d *document) validate(c *Config) {
 	if c.Route.OnCrash == Open && !d.gives("route.enforce") {
-		c.Route.Enforce = CountPast
+		c.Route.Enforce = route.EnforceCount
 	}
 	for _, r := range d.outdated {
 		if d.gives(r.now) {

@@ -33,7 +33,7 @@ func Config(c *config.Config, stateDir string) (route.Config, error) {
 		IncludeUIDs: r.IncludeUIDs, ExcludeUIDs: r.ExcludeUIDs,
 		KeepInbound: r.KeepInbound, Closed: r.OnCrash == config.Closed,
 		Mark: uint32(r.Mark), Table: r.Table, Priority: r.Priority,
-		Sources: c.TUN.Sources.Prefixes, Resolvers: hostfile.Nameservers, Enforce: route.Enforce(r.Enforce),
+		Sources: c.TUN.Sources.Prefixes, Resolvers: hostfile.Nameservers, Enforce: r.Enforce,
 		ByRules: missing != nil, Sent: group, StateDir: stateDir,
 	}, missing
 }

@@ -17,6 +17,7 @@ import (
 	"syntap/cmd/internal/record"
 	"syntap/cmd/internal/sent"
 	"syntap/tun/flow"
+	"syntap/tun/route"
 )
 
 // counting compares what routers have sent with their records.
@@ -103,7 +104,7 @@ func (k *keeper) unrecorded(all []sent.Unrecorded) {
 		k.records.log.Finding(findingOf(sent.Unrecorded{Flows: others}))
 		k.log.WithField("flows", others).Error("the router has sent unrecorded, to many other places")
 	}
-	if k.config.Load().Route.Enforce == config.Reject {
+	if k.config.Load().Route.Enforce == route.EnforceReject {
 		k.closeWay()
 	}
 	put(k.sent.told, struct{}{})
