@@ -30,25 +30,27 @@ const (
 func Main() {
 	switch os.Args[0] {
 	case initName:
-		os.Exit(runInit(os.Args[1:]))
+		runInit(os.Args[1:])
+		os.Exit(1)
 	case doorName:
 		os.Exit(runDoor(os.Args[1:]))
 	}
 }
 
 // runInit furnishes the namespaces, has the command run when told to and waits for its end. As
-// process 1 of the PID namespace it takes every other process there with it.
-func runInit(command []string) int {
+// process 1 of the PID namespace it takes every other process there with it. It returns only if it
+// cannot have the command run.
+func runInit(command []string) {
 	unix.CloseOnExec(channel.FD)
 	ch, err := channel.Open(channel.FD)
 	if err != nil {
-		return 1
+		return
 	}
 	outliveTerminal()
 	var s setup
 	files, err := ch.Receive(&s)
 	if err != nil {
-		return 1
+		return
 	}
 	var network *os.File
 	if len(files) > 0 {
@@ -58,12 +60,12 @@ func runInit(command []string) int {
 	d, err := furnish(s, ch, covers, command, network)
 	if err != nil {
 		_ = ch.Send(failure(err))
-		return 1
+		return
 	}
 	// A command of the same user must not get at init by ptrace.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		_ = ch.Send(failure(fmt.Errorf("deny tracing of init: %w", err)))
-		return 1
+		return
 	}
 	go obey(ch, d, covers)
 	status := reap(ch, d)

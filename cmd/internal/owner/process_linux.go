@@ -103,7 +103,7 @@ func (w *walk) anywhere() bool {
 	if w.fresh.of(w.socket.UID, few, isNew) {
 		return true
 	}
-	if w.root != 0 && w.tree(w.root) || w.any(recent, 0, math.MaxInt) {
+	if w.root != 0 && w.tree(w.root) || w.any(recent, 0) {
 		return true
 	}
 	var pids, own, others, far []int
@@ -129,8 +129,7 @@ func (w *walk) anywhere() bool {
 	}
 	// A process can open a socket and then change its user, or its network. Process 1 comes last:
 	// it keeps the sockets that it has made for services.
-	return w.any(own, firstDescriptors, math.MaxInt) || w.any(others, 0, math.MaxInt) ||
-		w.any(far, 0, math.MaxInt) || w.process(1, 0, math.MaxInt)
+	return w.any(own, firstDescriptors) || w.any(others, 0) || w.any(far, 0) || w.any([]int{1}, 0)
 }
 
 // elsewhere reports whether a process is in another network, such as a container's. may is asked
@@ -169,8 +168,9 @@ func (w *walk) ofUser(pid int) bool {
 // firstDescriptors are those that are looked at in every process of a user before the rest of any.
 const firstDescriptors = 32
 
-func (w *walk) any(pids []int, from, to int) (found bool) {
-	return slices.ContainsFunc(pids, func(pid int) bool { return w.process(pid, from, to) })
+// any looks for the socket among the descriptors of some processes, but for the first ones.
+func (w *walk) any(pids []int, from int) (found bool) {
+	return slices.ContainsFunc(pids, func(pid int) bool { return w.process(pid, from, math.MaxInt) })
 }
 
 // beginning looks for the socket among the descriptors that a process gets first.
