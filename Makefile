@@ -136,7 +136,7 @@ bench: build quicload
 quicload:
 	cd tools/quicload && CGO_ENABLED=0 $(GO) build -trimpath -o ../../bin/quicload .
 
-# syntap beside that of another revision, in turn: ratios with their standard errors, on standard output.
+# syntap beside that of another revision, by turns: ratios with their standard errors, on standard output.
 bench-compare: ROUNDS = 5
 bench-compare: WINDOW = 3
 bench-compare: PAIRS = syntap $(addprefix syntap-,nolog chain rules nonames nofindings fleet)

@@ -67,12 +67,12 @@ func overQUIC(c benchCase) benchCase {
 
 // after is a case that needs more preparation.
 func after(c benchCase, prepare func(t *trial) error) benchCase {
-	measure := c.measure
-	c.measure = func(t *trial) (figures, error) {
+	start := c.start
+	c.start = func(t *trial) (*child, error) {
 		if err := prepare(t); err != nil {
 			return nil, err
 		}
-		return measure(t)
+		return start(t)
 	}
 	return c
 }

@@ -12,11 +12,13 @@ import (
 // figures are a trial's findings, by name. One that the router cannot have is missing.
 type figures map[string]float64
 
-// benchCase is one kind of load.
+// benchCase is one kind of load. Either it has measure, or start and found.
 type benchCase struct {
 	name    string
 	figures []string // the rows of the table that it gives
 	measure func(t *trial) (figures, error)
+	start   func(t *trial) (receiver *child, err error) // starts the load, which the receiver counts
+	found   func(t *trial, s span) (figures, error)     // in a span of the load
 
 	place
 	udp     bool // not for the plain relay
@@ -84,26 +86,21 @@ const (
 // throughput is a case of bytes that arrive.
 func throughput(name, kind string, streams int) benchCase {
 	speed, cost := name+", Gbit/s", name+", CPU seconds per GB"
-	measure := func(t *trial) (figures, error) {
+	start := func(t *trial) (receiver *child, err error) {
 		client, err := t.startLoad(kind, streams)
-		if err != nil {
-			return nil, err
-		}
-		receiver := client
 		if strings.HasSuffix(kind, "up") {
-			receiver = t.far
+			return t.far, err
 		}
-		s, err := t.measure(receiver)
-		if err != nil {
-			return nil, err
-		}
+		return client, err
+	}
+	found := func(t *trial, s span) (figures, error) {
 		f := figures{speed: float64(s.Bytes) * 8 / 1e9 / s.Elapsed.Seconds()}
 		if t.process != nil && s.Bytes > 0 {
 			f[cost] = s.cpu / (float64(s.Bytes) / 1e9)
 		}
 		return f, nil
 	}
-	c := benchCase{name: name, figures: []string{speed, cost}, measure: measure}
+	c := benchCase{name: name, figures: []string{speed, cost}, start: start, found: found}
 	c.udp = strings.HasPrefix(kind, "udp-")
 	return c
 }
@@ -112,19 +109,12 @@ func throughput(name, kind string, streams int) benchCase {
 func rate(name, kind string, clients int) benchCase {
 	perSecond, cost := name+" per second", name+", CPU µs each"
 	middle, slowest := name+", p50, µs", name+", p99, µs"
-	measure := func(t *trial) (figures, error) {
-		client, err := t.startLoad(kind, clients)
-		if err != nil {
-			return nil, err
-		}
-		s, err := t.measure(client)
-		if err != nil {
-			return nil, err
-		}
+	start := func(t *trial) (*child, error) { return t.startLoad(kind, clients) }
+	found := func(t *trial, s span) (f figures, err error) {
 		if s.Done == 0 {
 			return nil, fmt.Errorf("none was done in %v, %d have failed", s.Elapsed, s.Failed)
 		}
-		f := figures{
+		f = figures{
 			perSecond: float64(s.Done) / s.Elapsed.Seconds(),
 			middle:    float64(s.P50.Nanoseconds()) / 1e3,
 			slowest:   float64(s.P99.Nanoseconds()) / 1e3,
@@ -138,7 +128,7 @@ func rate(name, kind string, clients int) benchCase {
 		return f, err
 	}
 	all := []string{perSecond, middle, slowest, cost}
-	return benchCase{name: name, figures: all, measure: measure, udp: kind == "udp-echo"}
+	return benchCase{name: name, figures: all, start: start, found: found, udp: kind == "udp-echo"}
 }
 
 // calm is how long a router has to be idle before its memory is read: those that give some back

@@ -17,26 +17,27 @@ func baseOf(name string) string {
 	return "base" + suffix
 }
 
-// ratio returns the mean of the ratios of two routers' values, each of one repetition, and its
-// standard error, NaN where there is but one. ok is false where there is none.
+// ratio returns the geometric mean of the ratios of two routers' values, each of one round of
+// turns, and its standard error, NaN where there is but one. ok is false where there is none.
 func ratio(of, to []float64) (mean, err float64, ok bool) {
-	var ratios []float64
+	var logs []float64
 	for i := range min(len(of), len(to)) {
-		if to[i] > 0 {
-			ratios = append(ratios, of[i]/to[i])
+		if of[i] > 0 && to[i] > 0 {
+			logs = append(logs, math.Log(of[i]/to[i]))
 		}
 	}
-	n := float64(len(ratios))
+	n := float64(len(logs))
 	if n == 0 {
 		return 0, 0, false
 	}
-	for _, r := range ratios {
-		mean += r / n
+	for _, l := range logs {
+		mean += l / n
 	}
-	for _, r := range ratios {
-		err += (r - mean) * (r - mean)
+	for _, l := range logs {
+		err += (l - mean) * (l - mean)
 	}
-	return mean, math.Sqrt(err / (n - 1) / n), true
+	mean = math.Exp(mean)
+	return mean, mean * math.Sqrt(err/(n-1)/n), true
 }
 
 // changes returns a table of the ratios of syntap's figures to its base's, "" where no base was
@@ -69,5 +70,6 @@ func (r *report) changes() string {
 			rows = append(rows, row)
 		}
 	}
-	return "\n## Against the base\n\nThe mean of the ratios within each repetition, and its standard error.\n\n" + aligned(rows)
+	const what = "The geometric mean of the ratios within each round of turns, and its standard error.\n\n"
+	return "\n## Against the base\n\n" + what + aligned(rows)
 }

@@ -13,12 +13,13 @@ func TestRatio(t *testing.T) {
 		mean, err float64
 		ok        bool
 	}{
-		"none":              {nil, []float64{1}, 0, 0, false},
-		"one":               {[]float64{3}, []float64{2}, 1.5, math.NaN(), true},
-		"equal ones":        {[]float64{2, 4}, []float64{4, 8}, 0.5, 0, true},
-		"two":               {[]float64{1, 3}, []float64{1, 1}, 2, 1, true},
-		"one that is zero":  {[]float64{1, 2}, []float64{0, 2}, 1, math.NaN(), true},
-		"one that is short": {[]float64{1, 2, 3}, []float64{1}, 1, math.NaN(), true},
+		"none":               {nil, []float64{1}, 0, 0, false},
+		"one":                {[]float64{3}, []float64{2}, 1.5, math.NaN(), true},
+		"equal ones":         {[]float64{2, 4}, []float64{4, 8}, 0.5, 0, true},
+		"two":                {[]float64{1, math.E * math.E}, []float64{1, 1}, math.E, math.E, true},
+		"one and its like":   {[]float64{1, 2}, []float64{2, 1}, 1, math.Ln2, true},
+		"ones that are zero": {[]float64{1, 2, 0}, []float64{0, 2, 2}, 1, math.NaN(), true},
+		"one that is short":  {[]float64{1, 2, 3}, []float64{1}, 1, math.NaN(), true},
 	} {
 		mean, err, ok := ratio(tt.of, tt.to)
 		if ok != tt.ok || ok && (!near(mean, tt.mean) || !near(err, tt.err)) {
@@ -39,11 +40,11 @@ func TestChanges(t *testing.T) {
 	want := `
 ## Against the base
 
-The mean of the ratios within each repetition, and its standard error.
+The geometric mean of the ratios within each round of turns, and its standard error.
 
 |            | syntap / base |
 | ---        |          ---: |
-| up, Gbit/s | 1.000 ± 0.100 |
+| up, Gbit/s | 0.995 ± 0.100 |
 `
 	if got := r.changes(); got != want {
 		t.Errorf("changes:\n%s\nwant:\n%s", got, want)

@@ -2,8 +2,8 @@
 //
 //	go run ./cmd/internal/bench [flags] [ROUTER...]
 //
-// "make bench-compare BASE=REVISION" measures the syntap of another revision in turn with that of
-// the work tree, and adds their ratios.
+// "make bench-compare BASE=REVISION" measures the syntap of another revision beside that of the
+// work tree, and adds their ratios.
 //
 // It needs root, ip(8), and the programs of the routers: on the PATH, or where SYNTAP, SYNTAP_BASE,
 // SING_BOX, TUN2SOCKS and PASTA say. bin/syntap, which make leaves, goes before an installed
@@ -27,6 +27,11 @@
 // each case, and the whole is repeated: the figures in one row of the table were measured within a
 // minute or so of each other, several times. The table has medians, and a second one the least and
 // the greatest value.
+//
+// That is not enough to tell a few percent apart, or on a machine with other work. So a syntap and
+// its base run at a time, each in a lab of its own, and their loads take turns of a quarter of a
+// second; the other load is stopped (SIGSTOP) meanwhile. Each round gives a ratio. Where a case has
+// no load, they take turns as other routers do.
 //
 // Far end, load and plain relay are this program again, started as a child in a namespace. A child
 // answers each line on its standard input with a sample: bytes received, operations done,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -91,6 +92,43 @@ func tryCase(t *testing.T, r *runner, c benchCase, router router) {
 		}
 	}
 	t.Errorf("%s, %s: %v, %v, want %q", router.name, c.name, found, err, c.figures)
+}
+
+// Routers that take turns have as many results each, and between turns no load runs.
+func TestTakeTurns(t *testing.T) {
+	tuntest.RequireNetNS(t)
+	routers, paths, err := choose(routers(), []string{direct, "relay"}, os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 2
+	r := runner{settings: brief(), progress: io.Discard, results: make(results)}
+	r.window, r.paths = rounds*turn, paths
+	c := rate("connections", "connect", 2)
+	var loads []*child
+	start, found := c.start, c.found
+	c.start = func(t *trial) (*child, error) {
+		load, err := start(t)
+		loads = append(loads, load)
+		return load, err
+	}
+	c.found = func(of *trial, s span) (figures, error) {
+		for _, load := range loads {
+			tuntest.Wait(t, "load to stop", func() bool {
+				stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", load.cmd.Process.Pid))
+				return err == nil && strings.Contains(string(stat), ") T ")
+			})
+		}
+		return found(of, s)
+	}
+	if err := r.takeTurns(t.Context(), c, routers); err != nil {
+		t.Fatal(err)
+	}
+	for _, router := range routers {
+		if n := len(r.results[router.name][c.figures[0]]); n != rounds {
+			t.Errorf("%s: %d results, want %d", router.name, n, rounds)
+		}
+	}
 }
 
 // TestInterrupt ends a run in its second trial.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // settings hold for all trials of a run.
@@ -36,6 +38,7 @@ type trial struct {
 	router  router
 	process *process // of the router; nil if it has none
 	far     *child
+	loads   []*child
 
 	ctx  context.Context // of the trial and its processes
 	stop context.CancelFunc
@@ -83,6 +86,7 @@ func newTrial(ctx context.Context, s settings, p place, r router) (t *trial, err
 }
 
 func (t *trial) close() error {
+	_ = t.signal(unix.SIGCONT) // a stopped process would not end
 	t.stop()
 	for _, p := range t.all {
 		<-p.done
@@ -128,15 +132,32 @@ func (t *trial) client() namespace {
 
 // startLoad starts a load n times in parallel.
 func (t *trial) startLoad(kind string, n int) (*child, error) {
+	program, port := self, farPort
+	command := []string{childArgument, "load", kind}
 	if quic, ok := strings.CutPrefix(kind, "quic-"); ok {
-		program, target := t.paths[quicload.command], t.router.target(quicPort)
-		return t.startOther(t.client(), []string{program, "load", quic, target, fmt.Sprint(n)})
-	}
-	port := farPort
-	if kind == "dns" {
+		program, port = t.paths[quicload.command], quicPort
+		command = []string{"load", quic}
+	} else if kind == "dns" {
 		port = dnsPort
 	}
-	return t.startChild(t.client(), "load", kind, t.router.target(port), fmt.Sprint(n))
+	return t.startClient(append(append([]string{program}, command...), t.router.target(port), fmt.Sprint(n)))
+}
+
+// startClient starts a load.
+func (t *trial) startClient(command []string) (*child, error) {
+	c, err := t.startOther(t.client(), command)
+	if c != nil {
+		t.loads = append(t.loads, c)
+	}
+	return c, err
+}
+
+// signal sends a signal to all loads.
+func (t *trial) signal(s os.Signal) (err error) {
+	for _, c := range t.loads {
+		err = errors.Join(err, c.cmd.Process.Signal(s))
+	}
+	return err
 }
 
 // startBulk starts a load n times in parallel that others are measured beside. Its far end is a
@@ -148,7 +169,7 @@ func (t *trial) startBulk(kind string, n int) error {
 	if err := t.ready(bulkPort); err != nil {
 		return err
 	}
-	_, err := t.startChild(t.client(), "load", kind, t.router.target(bulkPort), fmt.Sprint(n))
+	_, err := t.startClient([]string{self, childArgument, "load", kind, t.router.target(bulkPort), fmt.Sprint(n)})
 	return err
 }
 
@@ -207,15 +228,15 @@ type span struct {
 
 // measure warms a load up and returns the counters of a window after that, as the receiver
 // has them.
-func (t *trial) measure(receiver *child) (span, error) {
-	if err := t.wait(t.warmUp()); err != nil {
+func (t *trial) measure(receiver *child, warmUp, window time.Duration) (span, error) {
+	if err := t.wait(warmUp); err != nil {
 		return span{}, err
 	}
 	before, err := t.take(receiver)
 	if err != nil {
 		return span{}, err
 	}
-	if err := t.wait(t.window); err != nil {
+	if err := t.wait(window); err != nil {
 		return span{}, err
 	}
 	after, err := t.take(receiver)
