@@ -35,63 +35,64 @@ import (
 
 // router says how Route is to carry traffic.
 type router struct {
-	Config *config.Config
-	Log    *remote.Log // of handshakes
-	// Stores returns the state of the stores that the log is sent to; nil = it is sent to none.
-	Stores func() []fleet.Stats
-	Logger logrus.FieldLogger // of the program itself
+	Config  *config.Config
+	Log     *remote.Log        // of handshakes
+	Logger  logrus.FieldLogger // of the program itself
+	Figures *web.Figures       // count all this for those who ask; nil = they cannot
 
 	// Isolate has this process give up, for good and before the first packet, all rights that a
 	// router does not need (package isolate). It can execute no program then.
-	Isolate bool
-
-	Summary    bool           // log the counts of records and drops when it ends
-	Reload     *reloads       // nil = never
-	Figures    *web.Figures   // count all this for those who ask; nil = they cannot
-	QueueDrops func() uint64  // packets that the kernel dropped before the link could be read; nil = not known
-	PastDrops  func() uint64  // packets that were refused on their way past the TUN; nil = not known
-	Owners     bool           // name the programs that local clients are in records
-	Network    *owner.Network // in which they are, which Route may close; nil = not known
-	Forwards   bool           // clients may be behind other links of this host, which it forwards to
+	Isolate  bool
+	isolated func(isolate.Process) // gets this process with its rights, once it opens no more files; nil disables it
 
 	// Started gets Stack.Drain when the stack is ready; nil = it is not needed.
 	Started func(drain func(context.Context) (left int))
 
-	Mark uint32          // of upstream sockets, 0 = none
-	Host *dial.HostAddrs // this host's addresses, for sockets with Mark; nil makes a set
-	// whether a client may use this host's links as if there were no router; nil = none may
-	OnHost     func(netip.Addr) bool
-	KeepSource func(netip.Addr) bool // clients whose address host sockets keep; nil = none
-	Sources    func(netip.Addr) bool // who may send into the TUN; nil = anyone
-	// whether a client is a program of this host or of exec's; nil = who has an address of this
-	// host
-	Local   func(netip.Addr) bool
-	Virtual *virtual.Table // the addresses that stand for names; nil = none do
-	// destinations that stand for others, exempt from the deny list; nil = none
-	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
+	Sources  func(netip.Addr) bool // who may send into the TUN; nil = anyone
+	Owners   bool                  // name the programs that local clients are in records
+	Network  *owner.Network        // in which they are, which Route may close; nil = not known
+	hosts    hostfile.Hosts        // by which programs of this host know addresses besides; nil = none
+	sockets  *sockets.Pool         // of the keeper; nil = there is none
+	searches *searches             // of the keeper for owners; nil = it makes none
+	// nameservers returns those of this host, at other machines
+	nameservers func() []netip.Addr
 
+	// Of run.
+
+	Summary bool     // log the counts of records and drops when it ends
+	Reload  *reloads // nil = never
+	// nextHosts returns the hosts that count from the next reload on
+	nextHosts func() hostfile.Hosts
+	// Stores returns the state of the stores that the log is sent to; nil = it is sent to none.
+	Stores     func() []fleet.Stats
+	QueueDrops func() uint64                           // packets that the kernel dropped before they could be read; nil = not known
+	PastDrops  func() uint64                           // packets that were refused on their way past the TUN; nil = not known
+	sent       func() *message.SentState               // the comparison of connections with records; may return nil
+	announce   func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
+	resolvers  func(uid uint32) bool                   // whether a user resolves names for this host's programs; nil = none does
+	Forwards   bool                                    // clients may be behind other links of this host, which it forwards to
+	KeepSource func(netip.Addr) bool                   // clients whose address host sockets keep; nil = none
+	Mark       uint32                                  // of upstream sockets, 0 = none
+	Host       *dial.HostAddrs                         // this host's addresses, for sockets with Mark; nil makes a set
+	OnHost     func(netip.Addr) bool                   // who may use this host's links as if there were no router; nil = none
+
+	// Of exec.
+
+	// Local tells whether a client is a program of this host or of exec's; nil = who has an address
+	// of this host.
+	Local func(netip.Addr) bool
+	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
+	Nameserver func(netip.Addr) bool
+	// Redirect returns the destination to dial for one that stands for another, and that the deny
+	// list does not hold for; nil = none does.
+	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
+	Virtual  *virtual.Table // the addresses that stand for names; nil = none do
 	// Attempted gets each attempt of a client to reach a server or, where policy denies that, to
 	// have a name resolved. It must not block. nil disables it.
 	Attempted func(*attempt.Attempt)
 	// Resolved gets each response to a DNS query of a client whose owner, if not nil, is known. It
 	// must not block. nil disables it.
 	Resolved func(o *record.Owner, response *flow.DNS)
-	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
-	Nameserver func(netip.Addr) bool
-
-	hosts hostfile.Hosts // by which programs of this host know addresses besides; nil = none
-	// nextHosts returns those that count from the next reload on
-	nextHosts func() hostfile.Hosts
-	// nameservers returns those of this host, at other machines
-	nameservers func() []netip.Addr
-	// isolated gets this process with its rights, once it opens no more files; nil disables it
-	isolated func(isolate.Process)
-
-	sent      func() *message.SentState               // the comparison of connections with records; returns nil where there is none
-	announce  func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
-	sockets   *sockets.Pool                           // of the keeper; nil = there is none
-	searches  *searches                               // of the keeper for owners; nil = it makes none
-	resolvers func(uid uint32) bool                   // tells whether a user resolves names for programs of this host; nil = none does
 }
 
 // Route carries the frames of link until ctx ends or the link fails. It closes the link, and
