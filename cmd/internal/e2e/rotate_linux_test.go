@@ -62,12 +62,15 @@ tap:
 		t.Errorf("the last record is %+v, want the end of the run", last)
 	}
 	all = all[:len(all)-1]
+	// On a busy machine a write may take longer than a second: new connections wait then, and a gap
+	// says how many packets did. No record is lost by that.
+	waited := func(r record) bool { return r.Message == "gap" && r.Reason == "suspended" }
 	for i, record := range all {
-		if record.Seq != uint64(i+1) || record.Outcome != "established" && record.Message != "flow" {
+		if record.Seq != uint64(i+1) || record.Outcome != "established" && record.Message != "flow" && !waited(record) {
 			t.Fatalf("record %d: %+v", i+1, record)
 		}
 	}
-	all = slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" })
+	all = slices.DeleteFunc(all, func(r record) bool { return r.Message == "flow" || waited(r) })
 	lines, want := 0, 0
 	for _, r := range all {
 		want += len(r.Lines) // three, and the segments that were repeated
