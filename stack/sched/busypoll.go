@@ -16,6 +16,9 @@ import (
 // costs two. Without credit, every tryEvery-th wait begins with a poll. So it costs next to nothing
 // if far ends are distant.
 //
+// It does not poll while bulk tasks alone move bytes, which wait for their ends and not for a
+// thread: each poll would take the processor from these ends.
+//
 // Polling takes a processor from others for up to the limit. It is for machines that have more
 // processors than the scheduler has workers.
 type BusyPoll struct {
@@ -60,7 +63,7 @@ func (b *BusyPoll) Traffic() {
 // again is called when there is nothing to read. It reports whether to poll again at once.
 func (b *BusyPoll) again() bool {
 	limit := b.limit.Load()
-	if limit == 0 || !b.polling && !b.pays() {
+	if limit == 0 || b.sched.bulkAlone() || !b.polling && !b.pays() {
 		b.polling = false
 		return false
 	}

@@ -53,6 +53,20 @@ func TestBusyPoll(t *testing.T) {
 			}
 			traffic(b, 1, limit/2)
 		}, true},
+		"packets of a download": {limit, func(b *BusyPoll) {
+			b.sched.budget(Bulk)
+			traffic(b, 100, limit/2)
+		}, false},
+		"packets beside a download": {limit, func(b *BusyPoll) {
+			b.sched.budget(Bulk)
+			b.sched.NoteInteractive()
+			traffic(b, 100, limit/2)
+		}, true},
+		"packets after a download": {limit, func(b *BusyPoll) {
+			b.sched.budget(Bulk)
+			time.Sleep(recently)
+			traffic(b, 100, limit/2)
+		}, true},
 		"disabled":              {0, func(b *BusyPoll) { traffic(b, 100, time.Microsecond) }, false},
 		"disabled in the midst": {limit, func(b *BusyPoll) { traffic(b, 100, limit/2); b.SetLimit(0) }, false},
 		"enabled later":         {0, func(b *BusyPoll) { b.SetLimit(limit); traffic(b, 100, limit/2) }, true},

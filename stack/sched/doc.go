@@ -25,7 +25,8 @@
 // quarter more expensive. So the first interactive packet may wait until the queue is empty, or for
 // the ten milliseconds after which Go's runtime polls by itself.
 //
-// If packets arrive in quick succession, the poller polls briefly before it blocks (busypoll.go).
+// If packets arrive in quick succession, and not of bulk tasks alone, the poller polls briefly
+// before it blocks (busypoll.go).
 //
 // # Workers
 //

@@ -13,19 +13,20 @@ type Scheduler struct {
 	workers int
 	queue   *queue
 
-	start      time.Time // of the clock of mixedUntil
+	start      time.Time // of the clock of the two below
 	noted      atomic.Bool
 	mixedUntil atomic.Int64 // nanoseconds on that clock
+	bulkUntil  atomic.Int64
 }
 
 // A task moves a budget of bytes in one call of Step: bulkBudget, which costs a fraction of a
-// millisecond, or mixedBudget where there has been interactive traffic in the last mixedFor. A call
+// millisecond, or mixedBudget where there has been interactive traffic in the last recently. A call
 // or a game sends again within that time. Both are just below a multiple of 64 KiB, so that a step
 // ends with a whole segment.
 const (
 	bulkBudget  = 480 << 10
 	mixedBudget = 60 << 10
-	mixedFor    = 50 * time.Millisecond
+	recently    = 50 * time.Millisecond
 )
 
 // New returns a scheduler with so many workers, at least 1: the number of goroutines that Go's
@@ -59,12 +60,21 @@ func (s *Scheduler) NoteInteractive() {
 	}
 }
 
-// budget returns how many bytes the next step may move.
-func (s *Scheduler) budget() int {
+// bulkAlone reports whether there have been bulk tasks recently, and no interactive traffic.
+func (s *Scheduler) bulkAlone() bool {
 	now := int64(time.Since(s.start))
+	return now < s.bulkUntil.Load() && now >= s.mixedUntil.Load() && !s.noted.Load()
+}
+
+// budget returns how many bytes the next step of a task may move.
+func (s *Scheduler) budget(p Pace) int {
+	now := int64(time.Since(s.start))
+	if p == Bulk {
+		s.bulkUntil.Store(now + int64(recently))
+	}
 	if s.noted.Load() {
 		s.noted.Store(false)
-		s.mixedUntil.Store(now + int64(mixedFor))
+		s.mixedUntil.Store(now + int64(recently))
 		return mixedBudget
 	}
 	if now < s.mixedUntil.Load() {
@@ -97,7 +107,7 @@ func (s *Scheduler) work() {
 // interactive task waits. A goroutine that is no worker has no Yielder.
 func (s *Scheduler) turn(t *Task, y *Yielder) (more bool) {
 	for pace := t.Pace(); ; {
-		budget := s.budget()
+		budget := s.budget(pace)
 		n, more := t.stepper.Step(budget)
 		t.moved(n)
 		yields := y != nil && (!t.drains || budget == mixedBudget)

@@ -343,7 +343,7 @@ func TestBudgetBesideInteractive(t *testing.T) {
 	}
 	d.Wake()
 	eventually(t, "large steps", func() bool { return budget.Load() == bulkBudget })
-	eventually(t, "small steps", func() bool { // the machine may stall for longer than mixedFor
+	eventually(t, "small steps", func() bool { // the machine may stall for longer than recently
 		s.NoteInteractive()
 		return small.Load()
 	})
