@@ -196,7 +196,7 @@ func mayImport() map[string][]string {
 			"tun/flow",
 		},
 		"cmd/internal/namespace": {
-			"cmd/internal/channel", "cmd/internal/hint", "cmd/internal/owner", "cmd/internal/seccomp", "tun",
+			"cmd/internal/channel", "cmd/internal/hint", "cmd/internal/hostfile", "cmd/internal/owner", "cmd/internal/seccomp", "tun",
 			"tun/route",
 		},
 		"cmd/internal/owner":   {"cmd/internal/record", "tun/flow", "tun/raw"},

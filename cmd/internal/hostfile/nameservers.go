@@ -3,6 +3,8 @@
 package hostfile
 
 import (
+	"bytes"
+	"io"
 	"net/netip"
 	"os"
 	"slices"
@@ -19,11 +21,11 @@ var resolverFiles = []string{
 func Nameservers() []netip.Addr {
 	var all []netip.Addr
 	for _, file := range resolverFiles {
-		b, err := os.ReadFile(file)
+		text, err := ReadResolvConf(file)
 		if err != nil {
 			continue
 		}
-		for line := range strings.Lines(string(b)) {
+		for line := range strings.Lines(text) {
 			words := strings.Fields(line)
 			if len(words) < 2 || words[0] != "nameserver" {
 				continue
@@ -35,4 +37,21 @@ func Nameservers() []netip.Addr {
 		}
 	}
 	return all
+}
+
+// maxResolvConf is how many bytes of a resolv.conf are read. A libc takes three nameservers.
+const maxResolvConf = 16 << 10
+
+// ReadResolvConf returns a resolv.conf; of one that is too long the first whole lines.
+func ReadResolvConf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxResolvConf+1))
+	if len(text) > maxResolvConf {
+		text = text[:bytes.LastIndexByte(text[:maxResolvConf], '\n')+1]
+	}
+	return string(text), err
 }

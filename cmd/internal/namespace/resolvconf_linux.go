@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/hostfile"
 )
 
 // resolvConf is the host's resolv.conf, which may change at any time.
@@ -75,7 +77,7 @@ func dirsOf(path string) []string {
 // read returns how the command's names resolve now.
 func (c *resolvConf) read() (resolver, error) {
 	c.last = statResolvConf()
-	conf, err := os.ReadFile(resolvConfPath)
+	conf, err := hostfile.ReadResolvConf(resolvConfPath)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return resolver{}, nil // the command cannot read it either
@@ -84,7 +86,7 @@ func (c *resolvConf) read() (resolver, error) {
 	if err != nil {
 		return resolver{}, fmt.Errorf("list the host's addresses: %w", err)
 	}
-	r := newResolver(string(conf), relayAddresses(c.addresses), onHost)
+	r := newResolver(conf, relayAddresses(c.addresses), onHost)
 	if _, err := os.Lstat(resolvConfPath); missing && err != nil {
 		// Nothing to mount another one over: programs ask 127.0.0.1, and are to reach the host's.
 		r.missing, r.changed = true, false
