@@ -198,9 +198,9 @@
 // The number of queues alone decides the number of shards.
 //
 // The home of a connection is the shard that has read its SYN; the home of a client endpoint of
-// datagrams is the shard that has read its first datagram. Package homes keeps these. A shard asks
-// it when a flow begins, and for a packet of a flow that it does not know. Such a packet came by
-// another queue than those before it, because the number of queues has changed, because the
+// datagrams is the shard that has read its first datagram. Package affinity keeps these. A shard
+// asks it when a flow begins, and for a packet of a flow that it does not know. Such a packet came
+// by another queue than those before it, because the number of queues has changed, because the
 // endpoint sends to several servers, or by chance. The shard then calls the code of the flow's home
 // from its own reader: Stack.elsewhere for a SYN or a segment without an endpoint, so that no other
 // shard answers with a RST, and package nat for a datagram or echo request. Nothing is queued in
@@ -217,7 +217,7 @@
 // Stack.mu guards one shard's table of connections and their handshakes; none is taken while
 // another is held. It is not held during calls to netstack, to the link or to callbacks other than
 // Options.Local, but may be taken with netstack's locks held (PathMTU, Withholds). The locks of
-// dial.HostAddrs and of packages budget, homes and virtual are taken with it. The locks of sched
+// dial.HostAddrs and of packages affinity, budget and virtual are taken with it. The locks of sched
 // are the innermost; they may also be taken with netstack's locks held. So may the lock of
 // netstack.Addresses, which is held during calls to netstack.
 package stack

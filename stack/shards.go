@@ -9,9 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"syntap/stack/affinity"
 	"syntap/stack/budget"
 	"syntap/stack/clientpath"
-	"syntap/stack/homes"
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/stack/sched"
@@ -26,7 +26,7 @@ type shared struct {
 	stats   Stats
 	memory  *budget.Budget
 	waiting halfOpen
-	sockets *homes.Table[connKey] // by the addresses of connections' host sockets
+	sockets *affinity.Table[connKey] // by the addresses of connections' host sockets
 	probes  clientpath.Probes
 	asked   clientpath.Questions
 
@@ -35,7 +35,7 @@ type shared struct {
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with Stack.mu held
 
 	// Without further shards nil.
-	homes *homes.Table[connKey] // of connections, handshakes too
+	homes *affinity.Table[connKey] // of connections, handshakes too
 	nats  *nat.Shards
 
 	fragments maphash.Seed
@@ -45,7 +45,7 @@ type shared struct {
 
 func newShared(shards int, o Options) *shared {
 	all := &shared{
-		memory: budget.New(o.Memory), sockets: homes.New[connKey](), fragments: maphash.MakeSeed(),
+		memory: budget.New(o.Memory), sockets: affinity.New[connKey](), fragments: maphash.MakeSeed(),
 	}
 	all.waiting.bySource = make(map[netip.Prefix]int)
 	n := min(shards, o.Workers)
@@ -53,7 +53,7 @@ func newShared(shards int, o Options) *shared {
 		all.schedulers = append(all.schedulers, sched.New(o.Workers/n))
 	}
 	if shards > 1 {
-		all.homes, all.nats = homes.New[connKey](), nat.NewShards(shards)
+		all.homes, all.nats = affinity.New[connKey](), nat.NewShards(shards)
 	}
 	return all
 }

@@ -52,10 +52,9 @@ func mayImport() map[string][]string {
 		"tap/tracker/tuple": {"tap/handshake", "tun/flow", "tun/packet"},
 
 		"stack": {
-			"stack/budget", "stack/clientpath", "stack/dial", "stack/egress", "stack/farseq", "stack/gate",
-			"stack/homes", "stack/inspect", "stack/linger", "stack/nat", "stack/nat/mappings",
-			"stack/netstack",
-			"stack/peek", "stack/probe", "stack/race", "stack/resolver", "stack/sched",
+			"stack/affinity", "stack/budget", "stack/clientpath", "stack/dial", "stack/egress",
+			"stack/farseq", "stack/gate", "stack/inspect", "stack/linger", "stack/nat",
+			"stack/nat/mappings", "stack/netstack", "stack/peek", "stack/probe", "stack/race", "stack/resolver", "stack/sched",
 			"stack/sockmem", "tun", "tun/flow", "tun/packet", "tun/raw",
 		},
 		"stack/clientpath": {"tun", "tun/packet"},
@@ -67,7 +66,7 @@ func mayImport() map[string][]string {
 		"stack/linger":     {"stack/budget", "stack/dial", "stack/sockmem", "tun/raw"},
 		"stack/names":      {"tun/flow"},
 		"stack/nat": {
-			"stack/dial", "stack/egress", "stack/homes", "stack/inspect", "stack/nat/flows",
+			"stack/affinity", "stack/dial", "stack/egress", "stack/inspect", "stack/nat/flows",
 			"stack/nat/gso", "stack/nat/hostsock", "stack/nat/mappings", "stack/nat/rawecho", "stack/sched",
 			"stack/sockmem", "tun", "tun/flow", "tun/packet",
 		},

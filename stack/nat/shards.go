@@ -3,7 +3,7 @@
 package nat
 
 import (
-	"syntap/stack/homes"
+	"syntap/stack/affinity"
 	"syntap/stack/nat/mappings"
 	tunflow "syntap/tun/flow"
 )
@@ -14,10 +14,10 @@ import (
 type Shards struct {
 	number int    // of all
 	all    []*NAT // constant once each has been made
-	homes  *homes.Table[mappings.Endpoint]
+	homes  *affinity.Table[mappings.Endpoint]
 	// outside has the endpoints of all host sockets: the table of a sibling is not asked, since its
 	// read loop has that locked much of the time.
-	outside *homes.Table[mappings.Endpoint]
+	outside *affinity.Table[mappings.Endpoint]
 	places  *mappings.Places
 }
 
@@ -25,8 +25,8 @@ type Shards struct {
 // (Options.Shards), before the first carries a frame.
 func NewShards(number int) *Shards {
 	return &Shards{
-		number: number, homes: homes.New[mappings.Endpoint](),
-		outside: homes.New[mappings.Endpoint](), places: mappings.NewPlaces(),
+		number: number, homes: affinity.New[mappings.Endpoint](),
+		outside: affinity.New[mappings.Endpoint](), places: mappings.NewPlaces(),
 	}
 }
 

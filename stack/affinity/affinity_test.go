@@ -1,4 +1,4 @@
-package homes
+package affinity
 
 import (
 	"sync"

@@ -1,11 +1,11 @@
-// Package homes knows the home of each flow: the shard of a router that handles it.
+// Package affinity keeps each flow of a router at one shard, its home.
 //
 // The kernel gives a flow's packets to the queue by which the last packet to its client was
 // written, else to one that it chooses by a hash of addresses and ports. So the shard that has seen
 // a flow's first packet usually sees all, and is its home. A [Table] covers the exceptions. A shard
 // asks it when a flow begins, and for packets of unknown flows, never for packets of flows that it
 // knows.
-package homes
+package affinity
 
 import (
 	"hash/maphash"
