@@ -50,7 +50,7 @@ import (
 //   - packets to IPv6 link-local addresses, which always name an interface;
 //   - packets of sockets bound to another interface, which Enforce refuses or counts;
 //   - packets with the mark of a VPN's own sockets (Underlay.Bypass), and those of the kernel's
-//     tunnels.
+//     tunnels and of routing protocols (OSPF, VRRP).
 //
 // With Table 0 the router has the network namespace to itself: the prefixes of Include are routed
 // in the main table, and there are no rules. With an empty Include there are neither routes nor

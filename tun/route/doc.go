@@ -41,7 +41,8 @@
 //     that enter go to the client.
 //   - Packets of this host enter if their destination does. Excepted are sockets of this router and
 //     of routers beside it, known by the socket's mark; sockets of a VPN, known by the mark that a
-//     rule of the host exempts; and the kernel's own tunnels. Multicast, broadcasts, IPv6
+//     rule of the host exempts; the kernel's own tunnels; and OSPF, PIM, EIGRP and VRRP, by which
+//     programs such as FRR and keepalived talk to neighbours. Multicast, broadcasts, IPv6
 //     link-local addresses and offers of a DHCP server belong to the link.
 //   - The answer of a server to a group or a broadcast comes from the host's address, so connection
 //     tracking sees no reply in it. Sets note who has asked, and from which port: answers there, by

@@ -40,10 +40,12 @@ const deliveredLabel = 30
 // routers: see doc.go.
 const outsideLabel = 127
 
-// tunnels are the protocols of the kernel's own tunnels, which only root can send: IPv4 and IPv6 in
-// IP, GRE, ESP, AH, L2TP.
-var tunnels = []uint8{
+// linkProtocols are protocols that only root can send, and that stay outside: those of the kernel's
+// own tunnels, which are IPv4 and IPv6 in IP, GRE, ESP, AH, L2TP, and those by which routers talk
+// to their neighbours, which are EIGRP, OSPF, PIM, VRRP. The router carries none of them.
+var linkProtocols = []uint8{
 	unix.IPPROTO_IPIP, unix.IPPROTO_IPV6, unix.IPPROTO_GRE, unix.IPPROTO_ESP, unix.IPPROTO_AH, 115,
+	88, 89, unix.IPPROTO_PIM, 112,
 }
 
 // tableName returns the name of the nftables table, which begins with a letter.
@@ -181,7 +183,7 @@ func (s *steering) localNew() (first chainRules) {
 	for _, to := range s.Underlay.Tunnels {
 		first.add(tunnel(to)...)
 	}
-	for _, p := range tunnels {
+	for _, p := range linkProtocols {
 		first.add(nft.Protocol(p), nft.Accept)
 	}
 	// The offer of a DHCP server answers a broadcast, so connection tracking sees no reply in it.
