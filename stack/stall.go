@@ -81,7 +81,7 @@ func (c *conn) lookForStall() {
 	if heard {
 		client.Heard = 0
 	}
-	c.resendSooner(serverWaits && server.Unacked > 0 && silent <= resendsFor)
+	c.resendSooner(serverWaits && server.Unacked > 0 && silent <= resendsFor && c.serverHasWindow())
 	asksClient := c.askClient(&client)
 	switch {
 	case !serverWaits && !clientWaits:
@@ -117,6 +117,19 @@ const (
 	// With short pauses the kernel would give up after 15 s. This is its usual time.
 	givesUpAfter = 924_600 // ms (net.ipv4.tcp_retries2)
 )
+
+// serverHasWindow reports whether the far side's window is open. One that reads nothing may close it
+// in front of a segment that it has no memory for. The kernel then gives up after two of the longest
+// pauses without an answer.
+func (c *conn) serverHasWindow() bool {
+	c.stack.mu.Lock()
+	defer c.stack.mu.Unlock()
+	if c.phase.Load() != established {
+		return false
+	}
+	info, _ := sockmem.TCP(c.fd)
+	return info.Snd_wnd > 0
+}
 
 // resendSooner bounds the time between retransmissions, or no more.
 func (c *conn) resendSooner(on bool) {
