@@ -53,9 +53,6 @@ func (d *direction) noteMoved(n int) {
 	if f.moved.Load() != movedForAll {
 		f.moved.Store(movedForAll)
 	}
-	if d.carried >= growAfter {
-		return
-	}
 	d.carried = int32(min(int(d.carried)+n, growAfter))
 	switch {
 	case f.memory.tight.Load():
@@ -64,10 +61,14 @@ func (d *direction) noteMoved(n int) {
 			d.carried = 0
 		}
 	case d.carried < growAfter:
+	case d.large.Load():
+		d.carried = 0
+		f.fitMoving()
 	case f.memory.payer.Lend(d.price(), 2):
+		d.carried = 0
 		d.large.Store(true)
 		d.setBuffer(d.largeBuffer())
-		f.resizeBuffers()
+		f.fitMoving()
 	default:
 		d.carried = 0 // ask again later
 	}

@@ -186,7 +186,7 @@ func (c *conn) connectFrom(port uint16, target netip.AddrPort) (fd int, mss pack
 	mss, err = s.sizeStream(fd, c.key, target.Addr())
 	c.memory.socket.Store(uint32(sockmem.ByKernel))
 	if c.memory.payer.Cramped() {
-		sockmem.Resize(fd, sockmem.TightAtFirst)
+		sockmem.Resize(fd, sockmem.ByKernel, sockmem.TightAtFirst, 0)
 		c.memory.socket.Store(uint32(sockmem.TightAtFirst))
 	}
 	if dscp := dscpOf(c.handshake.syn); dscp != 0 {

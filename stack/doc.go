@@ -155,16 +155,16 @@
 // or for those found in them if these are more (SO_MEMINFO for host sockets). Buffers have three
 // sizes:
 //
-//   - Small: the size at the start of a connection while half of the memory is free. The kernel may
-//     grow those of the host socket while little is charged.
-//   - Large, in netstack (buffer.go): for a direction that has moved 256 KiB. The kernel may grow
-//     those of the host socket, up to 2 MiB when memory is scarce.
+//   - Small: the size at the start of a connection while memory is not scarce.
+//   - Large, in netstack (buffer.go): for a direction that has moved 256 KiB. The kernel grows those
+//     of the host socket. They are charged by their size, every 256 KiB, and keep it when memory is
+//     scarce.
 //   - Tight, a few KiB: for later connections and, when memory is scarce, for those that have been
 //     quiet for two seconds (weigh.go). They become small again after 8 KiB, or after 128 KiB if
 //     later connections begin tight: more than an end takes that does not read.
 //
 // New connections may use seven eighths of the memory. If that is full, their SYN, or the answer to
-// it, is dropped and counted. One client address may use a quarter of it, an IPv6 /64 a half, and
+// it, is dropped and counted. One client address may use a half of it, an IPv6 /64 36 of 56, and
 // the programs of this host all but an eighth. When a source uses most of its share, memory is
 // scarce for that source alone. An eighth of the whole is reserved for directions that move much.
 // The sweeper weighs connections, and buffers change size only after enough bytes, so the data path

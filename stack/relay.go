@@ -109,6 +109,9 @@ func (c *conn) write(g *peek.Views) (int, syscall.Errno) {
 	if c.outbound.bytes == 0 {
 		return c.writeFirst(g)
 	}
+	if g.Tight() { // the kernel adds no more to this segment, which would take up to 32 KiB
+		return raw.Send(c.fd, g.View(0, g.Size), unix.MSG_EOR|unix.MSG_NOSIGNAL)
+	}
 	return raw.Writev(c.fd, g.IOV)
 }
 

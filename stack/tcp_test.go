@@ -130,7 +130,7 @@ func TestLateBytesArrive(t *testing.T) {
 		})
 		router := startRouter(t, Options{}, dial.Policy{})
 		c := newClient(t, router).dial(t, server, port)
-		data := randomBytes(1 << 20)
+		data := randomBytes(1 << 17) // which the kernel takes
 		if _, err := c.Write(data); err != nil {
 			t.Fatal(err)
 		}

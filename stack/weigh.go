@@ -17,7 +17,7 @@ import (
 //
 //   - connMemory and its SYN for as long as it is in the table,
 //   - a room: the bytes that its buffers are likely to hold, or those found in them when that is
-//     more,
+//     more; of a host socket that the kernel may have enlarged, the size of its buffers,
 //   - and, for each direction that has moved much, a large buffer (buffer.go).
 //
 // The room of a connection is the bytes that it is charged for besides large buffers. A connection
@@ -43,7 +43,7 @@ type holding struct {
 	tight    atomic.Bool   // its buffers are tight
 	loosened atomic.Bool   // its room is lent
 	sizing   sync.Mutex    // held while buffers are resized
-	socket   atomic.Uint32 // a sockmem.Size, of the host socket; written with sizing held
+	socket   atomic.Uint32 // of the host socket (socketSize, widest); written with sizing held
 	kept     atomic.Int32  // bytes of memory behind unsent
 }
 
@@ -154,13 +154,22 @@ func (c *conn) resizeBuffers() {
 
 // resizeSocket bounds the buffers of the host socket. The caller keeps it from being closed.
 func (c *conn) resizeSocket() {
-	if size := c.wantedSize(); size != c.memory.socketSize() {
-		sockmem.Resize(c.fd, size)
-		c.memory.socket.Store(uint32(size))
+	from, to := c.memory.socketSize(), c.wantedSize()
+	if to == from {
+		return
 	}
+	window := c.memory.widest()
+	if from == sockmem.ByKernel && to != sockmem.Large {
+		window = int(sockmem.Of(c.fd).ReceiveBuffer) / 2
+	}
+	sockmem.Resize(c.fd, from, to, window)
+	c.memory.socket.Store(uint32(to) | uint32(window>>10)<<8)
 }
 
-func (h *holding) socketSize() sockmem.Size { return sockmem.Size(h.socket.Load()) }
+func (h *holding) socketSize() sockmem.Size { return sockmem.Size(h.socket.Load() & 0xff) }
+
+// widest returns the window of the host socket when the kernel last sized it, in bytes.
+func (h *holding) widest() int { return int(h.socket.Load()>>8) << 10 }
 
 // wantedSize returns the size for the buffers of the host socket. The kernel would let them grow to
 // several times smallRoom while the far side sends and the client does not read.
@@ -168,7 +177,7 @@ func (c *conn) wantedSize() sockmem.Size {
 	switch large := c.large(); {
 	case c.memory.tight.Load():
 		return sockmem.Tight
-	case c.memory.payer.Free(), large && !c.memory.payer.Scarce():
+	case large && !c.memory.payer.Scarce():
 		return sockmem.ByKernel
 	case large:
 		return sockmem.Large
@@ -190,6 +199,16 @@ func (c *conn) fitSocket() {
 	}
 }
 
+// fitMoving adapts the buffers of a host socket that moves much, before the kernel has grown them
+// by more than that. The caller owns a direction that is not done.
+func (c *conn) fitMoving() {
+	c.weigh()
+	if c.wantedSize() != c.memory.socketSize() {
+		c.resizeBuffers()
+		c.weigh()
+	}
+}
+
 // large reports whether a direction has a large buffer.
 func (c *conn) large() bool { return c.outbound.large.Load() || c.inbound.large.Load() }
 
@@ -204,7 +223,12 @@ func (c *conn) weigh() {
 
 // weight returns the bytes that a connection holds in small or tight buffers.
 func (c *conn) weight() int64 {
-	n := sockmem.Stream(c.fd)
+	var n int64
+	if c.large() {
+		n = sockmem.Room(c.fd)
+	} else {
+		n = sockmem.Stream(c.fd)
+	}
 	if !c.outbound.large.Load() {
 		n += netstack.ReceiveMemory(c.ep)
 	}

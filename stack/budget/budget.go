@@ -32,22 +32,22 @@ type bounds struct {
 	lend   int64 // above it only the reserve is lent
 	roomy  int64 // above it connections begin with tight buffers, and keep them until they have moved much
 	scarce int64 // above it quiet connections give back their small buffers
-	free   int64 // below it the kernel sizes the buffers of host sockets by itself
 	loans  int64 // for connections that move
 }
 
-// Of the bytes for new connections an address may use a quarter, an IPv6 /64, which one machine may
-// have to itself, a half, and the programs of this host all but an eighth. An eighth of the whole
+// Of the bytes for new connections an address may use a half, an IPv6 /64, which one machine may
+// have to itself, 36 of 56, and the programs of this host all but an eighth. An eighth of the whole
 // is reserved for connections that move much.
 //
-// A connection that stands still keeps the bytes that its buffers had room for. So those of a
-// source get half of its room for small buffers, and a quarter of it is never lent: both leave room
-// for many more connections with tight buffers.
+// A connection that stands still keeps the bytes that its buffers had room for. So an address gets
+// a quarter of its room at most for small and large buffers, the host's programs 28 of 49: the rest
+// is for thousands of connections with tight buffers, which take some 20 KiB each. An address that
+// has used its room leaves all others theirs, without tight buffers.
 var (
-	boundsOfAll     = bounds{room: 56, lend: 64, roomy: 28, scarce: 16, free: 8, loans: 32}
-	boundsOfHost    = bounds{room: 49, lend: 36, roomy: 24, scarce: 16, free: 8, loans: 28}
-	boundsOfNetwork = bounds{room: 28, lend: 21, roomy: 14, scarce: 14, free: 4, loans: 14}
-	boundsOfAddress = bounds{room: 14, lend: 10, roomy: 7, scarce: 7, free: 2, loans: 7}
+	boundsOfAll     = bounds{room: 56, lend: 64, roomy: 36, scarce: 32, loans: 32}
+	boundsOfHost    = bounds{room: 49, lend: 28, roomy: 24, scarce: 16, loans: 28}
+	boundsOfNetwork = bounds{room: 36, lend: 36, roomy: 34, scarce: 34, loans: 14}
+	boundsOfAddress = bounds{room: 28, lend: 7, roomy: 5, scarce: 5, loans: 7}
 )
 
 // New returns a budget of limit bytes.
@@ -199,9 +199,6 @@ func (p *Payer) Cramped() bool { return p.above(func(b *bounds) int64 { return b
 
 // Scarce reports whether quiet connections must give back spare memory.
 func (p *Payer) Scarce() bool { return p.above(func(b *bounds) int64 { return b.scarce }) }
-
-// Free reports whether the kernel may size the buffers of host sockets.
-func (p *Payer) Free() bool { return !p.above(func(b *bounds) int64 { return b.free }) }
 
 func (p *Payer) above(bound func(*bounds) int64) bool {
 	for _, a := range p.all() {

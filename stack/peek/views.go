@@ -37,6 +37,9 @@ func (g *Views) Begin(limit int, tight bool) {
 	g.IOV, g.Size, g.limit, g.tight = g.IOV[:0], 0, limit, tight
 }
 
+// Tight reports whether g takes one view only, and a little of it.
+func (g *Views) Tight() bool { return g.tight }
+
 // Full reports whether netstack may have more views than g.
 func (g *Views) Full() bool { return len(g.IOV) == MaxViews || g.Size >= g.limit }
 

@@ -35,6 +35,17 @@ func Of(fd int) (info Info) {
 // those not yet acknowledged, with their descriptors. 0 = unknown.
 func Stream(fd int) (sum int64) {
 	info := Of(fd)
+	return info.stream()
+}
+
+// Room returns the bytes that the kernel may hold for a TCP socket: those that its buffers have
+// room for at present, or hold already. 0 = unknown.
+func Room(fd int) int64 {
+	info := Of(fd)
+	return max(int64(info.ReceiveBuffer)+int64(info.SendBuffer), info.stream())
+}
+
+func (info *Info) stream() (sum int64) {
 	for _, n := range []int32{info.Received, info.Forward, info.Sending, info.Backlog} {
 		sum += int64(max(0, n))
 	}

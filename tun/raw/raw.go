@@ -40,10 +40,10 @@ func transfer(call uintptr, fd int, p unsafe.Pointer, n int) (int, syscall.Errno
 }
 
 // Send sends to the other end of a socket.
-func Send(fd int, b []byte, flags int) syscall.Errno {
-	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
+func Send(fd int, b []byte, flags int) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), uintptr(flags), 0, 0)
-	return errno
+	return int(n), errno
 }
 
 // Close closes a descriptor.

@@ -32,8 +32,8 @@ func TestTransfer(t *testing.T) {
 	if errno != 0 || errno2 != 0 || n != 2 || m != 2 {
 		t.Errorf("writes return %d, %v and %d, %v", n, errno, m, errno2)
 	}
-	if errno := raw.Send(near, []byte("e"), unix.MSG_DONTWAIT); errno != 0 {
-		t.Errorf("Send: %v", errno)
+	if n, errno := raw.Send(near, []byte("e"), unix.MSG_DONTWAIT); n != 1 || errno != 0 {
+		t.Errorf("Send returns %d, %v", n, errno)
 	}
 	if n, errno := raw.Read(far, b[:]); string(b[:n]) != "abcde" {
 		t.Errorf("a read returns %q, %v", b[:n], errno)

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // memoryLimit is limits.memory of these tests, in bytes.
 const memoryLimit = 16 * megabyte
 
-// memoryLab is a gateway with little memory for connections. Its servers are in lab.Server.
+// memoryLab is a gateway with a limit on the memory for connections. Its servers are in lab.Server.
 type memoryLab struct {
 	*tuntest.Lab
 	r                        *router
@@ -27,15 +28,13 @@ type memoryLab struct {
 	filling sync.WaitGroup
 	Memory  struct{ Held, Reserved, Limit int } // when last asked for, as the next
 	Drops   map[string]int
+	Flows   struct{ TCP int }
 }
 
-func newMemoryLab(t *testing.T) *memoryLab {
+func newMemoryLab(t *testing.T, limit int) *memoryLab {
 	t.Helper()
 	requireTools(t, "curl")
 	m := &memoryLab{Lab: tuntest.NewLab(t)}
-	for _, ns := range []*tuntest.Namespace{m.Client, m.Router} { // what a client takes has moved, and is no stall
-		ns.Sysctl("net.ipv4.tcp_rmem", "4096 32768 65536")
-	}
 	m.Client.AddAddress("eth0", "192.0.2.3/24")
 	over := make(chan struct{})
 	m.endSilence = sync.OnceFunc(func() { close(over) })
@@ -48,7 +47,18 @@ func newMemoryLab(t *testing.T) *memoryLab {
 	m.sending = serve("7001", func(conn *net.TCPConn) { _, _ = io.Copy(conn, zeros{}) })
 	m.echoing = serve("7002", func(conn *net.TCPConn) { _, _ = io.Copy(conn, conn) })
 	m.silent = serve("7003", func(*net.TCPConn) { <-over })
-	m.r = run(t, m.Router, "syntap0", gatewayOf+"limits: {memory: 16MiB}\n")
+	m.r = run(t, m.Router, "syntap0", gatewayOf+fmt.Sprintf("limits: {memory: %d}\n", limit))
+	return m
+}
+
+// newNarrowMemoryLab returns a lab with little memory, in which a client's kernel takes few bytes
+// that are not read: these have moved, and are no stall.
+func newNarrowMemoryLab(t *testing.T) *memoryLab {
+	t.Helper()
+	m := newMemoryLab(t, memoryLimit)
+	for _, ns := range []*tuntest.Namespace{m.Client, m.Router} {
+		ns.Sysctl("net.ipv4.tcp_rmem", "4096 32768 65536")
+	}
 	return m
 }
 
@@ -116,7 +126,7 @@ func move(t *testing.T, conn net.Conn) {
 // ones, and there is room again for what the others gave back.
 func TestMemoryLimit(t *testing.T) {
 	t.Parallel()
-	m := newMemoryLab(t)
+	m := newNarrowMemoryLab(t)
 	moving := dial(t, m.Router, m.echoing)
 	m.stall(t, m.Router, false, "memory_per_source")
 	move(t, moving)
@@ -136,7 +146,7 @@ func TestMemoryLimit(t *testing.T) {
 // it has to wait. It holds about a quarter of the memory then; other clients do not notice.
 func TestMemoryPerSource(t *testing.T) {
 	t.Parallel()
-	m := newMemoryLab(t)
+	m := newNarrowMemoryLab(t)
 	m.stall(t, m.Client, true, "memory_per_source")
 	for range 20 {
 		conn := dialFrom(t, m.Client, "192.0.2.3", m.echoing)
@@ -151,6 +161,54 @@ func TestMemoryPerSource(t *testing.T) {
 	}
 	m.release(t)
 	echo(t, dial(t, m.Client, m.echoing))
+}
+
+// TestStandStill has one client of the LAN open connections that carry all they can to ends that do
+// not read, each as soon as the one before is full: downloads, uploads, and both in one. The first
+// ones have buffers that the kernel sizes. All find room, none ends, and others do not notice. In a
+// soak these are as many as one client may have, with the default memory.
+func TestStandStill(t *testing.T) {
+	t.Parallel()
+	flows := scaled(256, 4096)
+	m := newMemoryLab(t, scaled(32, 256)*megabyte)
+	defer func() {
+		m.endSilence()
+		for _, conn := range m.stalled {
+			conn.Close()
+		}
+		m.filling.Wait()
+	}()
+	data := make([]byte, 64<<10)
+	for i := range flows {
+		conn, err := connectFrom(m.Client, tuntest.ClientAddr4, []string{m.sending, m.sending, m.silent}[i%3])
+		if err != nil {
+			m.ask(t)
+			t.Fatalf("beside %d connections that stand still: %v; %+v, drops %v", i, err, m.Memory, m.Drops)
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		m.stalled = append(m.stalled, conn)
+		if i%3 == 0 {
+			continue // a download alone
+		}
+		for err == nil {
+			_ = conn.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+			_, err = conn.Write(data)
+		}
+		_ = conn.SetWriteDeadline(time.Time{})
+		m.filling.Go(func() { _, _ = io.Copy(conn, zeros{}) })
+	}
+	for range 20 {
+		conn := dialFrom(t, m.Client, "192.0.2.3", m.echoing)
+		echo(t, conn)
+		conn.Close()
+	}
+	move(t, dialFrom(t, m.Client, "192.0.2.3", m.echoing))
+	move(t, dial(t, m.Router, m.echoing))
+	m.ask(t)
+	reportf(t, "%d connections stand still: %+v", flows, m.Memory)
+	if m.Drops["memory_per_source"]+m.Drops["memory"] > 0 || m.Flows.TCP < flows {
+		t.Errorf("of %d connections that stand still %d are left; %+v, drops %v", flows, m.Flows.TCP, m.Memory, m.Drops)
+	}
 }
 
 // dialFrom connects from one of the addresses of a namespace.

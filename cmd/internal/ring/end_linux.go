@@ -255,7 +255,7 @@ func (e *End) wake() {
 
 // ring rings the bell of the other end. One that is full has rung.
 func (e *End) ring() {
-	_ = raw.Send(e.fd, []byte{1}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	_, _ = raw.Send(e.fd, []byte{1}, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 }
 
 // Post puts a number on the board of this end.
