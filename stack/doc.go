@@ -156,9 +156,9 @@
 // sizes:
 //
 //   - Small: the size at the start of a connection while memory is not scarce.
-//   - Large, in netstack (buffer.go): for a direction that has moved 256 KiB. The kernel grows those
-//     of the host socket. They are charged by their size, every 256 KiB, and keep it when memory is
-//     scarce.
+//   - Large, in netstack (buffer.go): for a direction that has moved 256 KiB. The kernel grows
+//     those of the host socket. They are charged by their size, every 256 KiB, and keep it when
+//     memory is scarce.
 //   - Tight, a few KiB: for later connections and, when memory is scarce, for those that have been
 //     quiet for two seconds (weigh.go). They become small again after 8 KiB, or after 128 KiB if
 //     later connections begin tight: more than an end takes that does not read.

@@ -118,9 +118,9 @@ const (
 	givesUpAfter = 924_600 // ms (net.ipv4.tcp_retries2)
 )
 
-// serverHasWindow reports whether the far side's window is open. One that reads nothing may close it
-// in front of a segment that it has no memory for. The kernel then gives up after two of the longest
-// pauses without an answer.
+// serverHasWindow reports whether the far side's window is open. One that reads nothing may close
+// it in front of a segment that it has no memory for. The kernel then gives up after two of the
+// longest pauses without an answer.
 func (c *conn) serverHasWindow() bool {
 	c.stack.mu.Lock()
 	defer c.stack.mu.Unlock()
