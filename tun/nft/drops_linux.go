@@ -31,6 +31,14 @@ func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
 	})
 }
 
+// HasChain reports whether a table has a chain.
+func (k *Kernel) HasChain(name ChainName) bool {
+	all, err := k.conn.ListChains()
+	return err == nil && slices.ContainsFunc(all, func(c *nftables.Chain) bool {
+		return name == ChainName{families[c.Table.Family], c.Table.Name, c.Name}
+	})
+}
+
 // SourceDrops returns the chains with a reverse-path filter that disregards packets' marks and may
 // concern those that come in by an interface, and in whose tables no rule names that.
 func (k *Kernel) SourceDrops(name string) (drops []ChainName, err error) {

@@ -132,7 +132,7 @@ func firewallNotices(k *handles, c Config) (notices []Notice) {
 		notices = append(notices, Notice{
 			Text: fmt.Sprintf("the nftables chain %s drops forwarded packets unless a rule "+
 				"accepts them, and no rule names %s", chain, c.Name),
-			Hint: acceptHint(chain, c.Name),
+			Hint: acceptHint(k.tables, chain, c.Name),
 		})
 	}
 	return notices
@@ -301,9 +301,18 @@ func iptables(chain nft.ChainName, name string) string {
 	return map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
 }
 
-// acceptHint returns the command that lets a chain forward packets of the TUN.
-func acceptHint(chain nft.ChainName, name string) string {
+// acceptHint returns the command that lets a chain forward packets of the TUN. ufw and firewalld
+// write their rules anew, so theirs is a command of their own.
+func acceptHint(tables *nft.Kernel, chain nft.ChainName, name string) string {
+	if chain.Table == "firewalld" {
+		return firewalldHint(name)
+	}
 	if tool := iptables(chain, "FORWARD"); tool != "" {
+		for _, ufw := range []string{"ufw-before-forward", "ufw6-before-forward"} {
+			if tables.HasChain(nft.ChainName{Family: chain.Family, Table: chain.Table, Chain: ufw}) {
+				return fmt.Sprintf("ufw route allow in on %[1]s && ufw route allow out on %[1]s", name)
+			}
+		}
 		accept := func(flag string) string {
 			return fmt.Sprintf("%s -I FORWARD %s %s -j ACCEPT", tool, flag, name)
 		}
@@ -313,6 +322,19 @@ func acceptHint(chain nft.ChainName, name string) string {
 		return fmt.Sprintf("insert rule %s %s %s accept", chain, field, name)
 	}
 	return "nft '" + accept("iifname") + "; " + accept("oifname") + "'"
+}
+
+// firewalldHint returns the commands that have firewalld forward between its zones and the TUN.
+func firewalldHint(name string) string {
+	var commands []string
+	for _, args := range []string{
+		"--new-zone=syntap", "--zone=syntap --add-interface=" + name,
+		"--new-policy=to-syntap", "--policy=to-syntap --add-ingress-zone=ANY",
+		"--policy=to-syntap --add-egress-zone=syntap", "--policy=to-syntap --set-target=ACCEPT",
+	} {
+		commands = append(commands, "firewall-cmd --permanent "+args)
+	}
+	return strings.Join(append(commands, "firewall-cmd --reload"), " && ")
 }
 
 // answersHint returns the command that lets a chain accept answers from the TUN.

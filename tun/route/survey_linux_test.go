@@ -238,6 +238,22 @@ func TestNotices(t *testing.T) {
 			[]string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"},
 		},
 		{
+			"ufw", "iptables -P FORWARD DROP; iptables -N ufw-before-forward; " +
+				"iptables -A FORWARD -j ufw-before-forward", nil,
+			[]string{
+				"chain ip filter FORWARD drops",
+				"ufw route allow in on syntap0 && ufw route allow out on syntap0",
+			},
+		},
+		{
+			"firewalld", "nft 'table inet firewalld { chain filter_FORWARD { type filter hook " +
+				"forward priority 10; reject with icmpx admin-prohibited; }; }'", nil,
+			[]string{
+				"chain inet firewalld filter_FORWARD drops",
+				"firewall-cmd --permanent --policy=to-syntap --set-target=ACCEPT && firewall-cmd --reload",
+			},
+		},
+		{
 			"a firewall refuses some", "nft 'table inet f { chain forward { type filter hook " +
 				"forward priority 10; iifname lan0 reject; tcp dport 25 reject; accept; }; }'",
 			nil, nil,
