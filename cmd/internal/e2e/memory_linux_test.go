@@ -143,7 +143,7 @@ func TestMemoryLimit(t *testing.T) {
 }
 
 // TestMemoryPerSource has one client of the LAN open downloads and uploads that are not read until
-// it has to wait. It holds about a quarter of the memory then; other clients do not notice.
+// it has to wait. It holds less than half of the memory then; other clients do not notice.
 func TestMemoryPerSource(t *testing.T) {
 	t.Parallel()
 	m := newNarrowMemoryLab(t)
