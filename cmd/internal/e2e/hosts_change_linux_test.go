@@ -82,11 +82,11 @@ func TestVPNComesAndGoes(t *testing.T) {
 	r.stop(t, unix.SIGTERM)
 }
 
-// isFirst reports whether the first rule of a family but the kernel's own is a router's, which
-// leads packets from the TUN past the others.
+// isFirst reports whether the first rules of a family but the kernel's own are a router's: that for
+// packets from the TUN, and that for those which enter, which comes last when the rules move.
 func isFirst(ns *tuntest.Namespace, family string) bool {
 	rules := strings.Split(output(ns, "ip", family, "rule"), "\n")
-	return len(rules) > 1 && strings.Contains(rules[1], "iif syntap0 ")
+	return len(rules) > 2 && strings.Contains(rules[1], "iif syntap0 ") && strings.Contains(rules[2], "lookup 5359")
 }
 
 // TestRuleBeforeOurs has a rule appear that sends everything past the TUN. The router names it and
