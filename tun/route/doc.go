@@ -7,8 +7,9 @@
 // [Cleanup] undoes it for a run that was killed. Three rules hold at every moment:
 //
 //   - A packet of the router's own sockets never enters the TUN, even if it has no other way.
-//   - Routes exist before the rules that lead to them. The rule that sends traffic into the TUN is
-//     added last and removed first.
+//   - Routes exist before the rules that lead to them, and rules before the nftables table that
+//     marks packets for them. That table, or with ByRules the rule that sends traffic into the TUN,
+//     is added last and removed first.
 //   - No half-made state: a step that fails undoes the steps before it.
 //
 // # Which packets enter

@@ -322,7 +322,7 @@ func failAnywhere(t *testing.T, c route.Config) {
 }
 
 // wantSteps returns the order that keeps the router's own traffic out at every moment: routes
-// before rules, the guard's routes before the TUN's, and the rule that sends traffic in last.
+// before rules, the guard's routes before the TUN's, and the step that sends traffic in last.
 func wantSteps(c route.Config) []string {
 	steps := []string{
 		"ip link set dev syntap0 txqueuelen 10000",
@@ -359,14 +359,13 @@ func wantSteps(c route.Config) []string {
 			"5366 nop",
 			"5359 iif syntap0 goto 5366",
 			"5361 to 198.18.0.0/15 fwmark 0x5359 goto 5366",
-			"5362 to 198.18.0.0/15 lookup 5359")
+			"5362 to 198.18.0.0/15 lookup 5359",
+			"5360 fwmark 0x53590000 lookup 5359")
 		rules("ip -6",
 			"5366 nop",
-			"5359 iif syntap0 goto 5366")
-		steps = append(steps, "nft table inet syntap0")
-		rules("ip", "5360 fwmark 0x53590000 lookup 5359")
-		rules("ip -6", "5360 fwmark 0x53590000 lookup 5359")
-		return steps
+			"5359 iif syntap0 goto 5366",
+			"5360 fwmark 0x53590000 lookup 5359")
+		return append(steps, "nft table inet syntap0")
 	}
 	rules("ip",
 		"5366 nop",

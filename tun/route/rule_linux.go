@@ -34,7 +34,7 @@ const ruleFromTUN = ruleVirtual
 var virtual = netip.MustParsePrefix("198.18.0.0/15")
 
 // rules returns the rules of one address family, as Config draws them, in the order in which they
-// are added. The rule that sends traffic into the TUN comes last.
+// are added. With ByRules the ones that send traffic into the TUN come last.
 func rules(c Config, family int) []*netlink.Rule {
 	end := c.priority() + ruleEnd
 	rules := []*netlink.Rule{{Priority: ruleEnd, Type: nl.FR_ACT_NOP}}

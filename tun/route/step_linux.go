@@ -64,21 +64,18 @@ func (c Config) steps() []step {
 	if c.Underlay.Pings != "" {
 		steps = append(steps, because("lets the router's group ping: the host lets none", []step{pingStep(c.Underlay.Pings)})...)
 	}
-	var all, last []step // last are the rules by which packets with the table's mark enter
+	var all []step
 	for _, family := range families(c.Include) {
 		for _, r := range rules(c, family) {
-			if !c.ByRules && r.Priority == c.priority()+ruleMark {
-				last = append(last, ruleStep(r))
-				continue
-			}
 			all = append(all, ruleStep(r))
 		}
 	}
 	steps = append(steps, because("which packets pass by these routes, and which look them up", all)...)
-	if !c.ByRules {
-		steps = append(steps, because("tells by connection tracking which packets enter, and marks them", []step{tableStep(c)})...)
+	if c.ByRules {
+		return steps
 	}
-	return append(steps, because("from here on marked packets enter", last)...)
+	// Last, and as one transaction: a packet that is marked and finds no rule would be refused.
+	return append(steps, because("from here on packets enter: tells which by connection tracking, and marks them", []step{tableStep(c)})...)
 }
 
 // because gives the first of the steps a purpose.
