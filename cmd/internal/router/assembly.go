@@ -51,15 +51,15 @@ func (a *assembly) build(rules *policy.Rules, leaving *egress.Rules) error {
 	}
 	a.owners, a.ownersStatus = a.attribute(next)
 	a.policy = &egressPolicy{
-		names: a.names, owners: a.owners, local: a.local(), virtual: a.Virtual, attempted: a.Attempted,
+		names: a.names, owners: a.owners, local: a.local(), virtual: a.virtual, attempted: a.attempted,
 	}
-	if err := a.policy.check(a.Config); err != nil {
+	if err := a.policy.check(a.config); err != nil {
 		return err
 	}
-	a.policy.enforce(a.Config, leaving)
-	a.denied = newRefusals(4, sayDenied(a.Config, a.Logger))
-	a.strangers = newRefusals(16, sayStranger(a.Logger))
-	sources := knownTo(a.Sources, a.strangers)
+	a.policy.enforce(a.config, leaving)
+	a.denied = newRefusals(4, sayDenied(a.config, a.logger))
+	a.strangers = newRefusals(16, sayStranger(a.logger))
+	sources := knownTo(a.sources, a.strangers)
 	a.tap = tap.Wrap(a.link, a.allTapOptions(rules, sources, next))
 	a.dialer = dial.New(a.dialOptions())
 	var err error
@@ -77,8 +77,8 @@ func (a *assembly) allTapOptions(
 ) tap.Options {
 	o := a.tapOptions()
 	o.Rules, o.Sources, o.Local, o.PathMTU = rules, sources, a.local(), a.pathMTU
-	o.Admission = a.Log.Admission
-	o.OnSegment = a.Log.Segment
+	o.Admission = a.log.Admission
+	o.OnSegment = a.log.Segment
 	o.OnRecord = func(h *handshake.Record) {
 		next(&record.Attributed{Record: h, Opening: new(record.Opening)})
 	}
@@ -86,7 +86,7 @@ func (a *assembly) allTapOptions(
 		o.OnRecord = owners.record
 		o.OnSegment = func(k flow.Key, s handshake.Segment) {
 			owners.segment(k, s)
-			a.Log.Segment(k, s)
+			a.log.Segment(k, s)
 		}
 	}
 	if a.names != nil {
@@ -97,27 +97,27 @@ func (a *assembly) allTapOptions(
 
 func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options {
 	o := a.stackOptions()
-	o.Log, o.Workers = a.Logger, limits.Workers()
-	o.Host, o.Sources, o.Local, o.KeepSource = a.Host, sources, a.local(), a.KeepSource
+	o.Log, o.Workers = a.logger, limits.Workers()
+	o.Host, o.Sources, o.Local, o.KeepSource = a.hostAddrs, sources, a.local(), a.keepsSource
 	o.AwaitRecord = true
 	o.DialDone, o.FlowDone, o.Gone = a.tap.DialDone, a.flowDone, a.tap.Forget
 	o.Denied = func(server netip.Addr, d *flow.Decision) {
-		if a.Attempted == nil {
-			name, _ := a.Virtual.Name(server)
+		if a.attempted == nil {
+			name, _ := a.virtual.Name(server)
 			a.denied.note(refused{Addr: server, name: name, rule: d.Rule, reason: d.Reason})
 		}
 	}
 	o.Question, o.Contradicts, o.Strict = a.policy.question, a.policy.contradicts, a.policy.checksName
-	if a.Attempted != nil {
+	if a.attempted != nil {
 		o.Forbidden = a.forbidden
 	}
 	opened, open := a.opener()
 	o.DatagramOpened = opened
-	a.Log.CountOpen(func() int { return a.tap.Open() + open() })
+	a.log.CountOpen(func() int { return a.tap.Open() + open() })
 	if a.names != nil {
 		a.names.follow(&o)
 	}
-	if a.Resolved != nil {
+	if a.resolved != nil {
 		a.followResolved(&o)
 	}
 	if a.owners != nil {
@@ -125,7 +125,7 @@ func (a *assembly) allStackOptions(sources func(netip.Addr) bool) stack.Options 
 		o.SameSender, o.ClientEnds = a.owners.sameSender, a.owners.clientEnds
 		o.FlowDone = a.owners.inOrder(o.FlowDone)
 	}
-	if a.Forwards {
+	if a.forwards {
 		o.ClientMTU = a.dialer.ClientMTU
 	}
 	sizeSockets(&o, a.tap.Rules, a.pathMTU)
@@ -142,15 +142,15 @@ func (a *assembly) connect() {
 		a.owners.finder.LeaveOut(a.stack.OwnsRaw)
 	}
 	if f := countFrames(a.link, a.tap); f != nil {
-		a.Log.CountFrames(f)
+		a.log.CountFrames(f)
 	}
-	if a.Figures != nil {
-		a.Figures.Count(a.counters)
+	if a.figures != nil {
+		a.figures.Count(a.counters)
 	}
-	a.Log.OnWritten(func(k flow.Key, serverISN uint32, o *record.Opening) { a.stack.Recorded(k, serverISN, o) })
-	a.Log.OnDatagramWritten(a.stack.DatagramRecorded)
-	if a.Started != nil {
-		a.Started(a.stack.Drain)
+	a.log.OnWritten(func(k flow.Key, serverISN uint32, o *record.Opening) { a.stack.Recorded(k, serverISN, o) })
+	a.log.OnDatagramWritten(a.stack.DatagramRecorded)
+	if a.started != nil {
+		a.started(a.stack.Drain)
 	}
 }
 
@@ -163,16 +163,16 @@ func (a *assembly) run(ctx context.Context) error {
 	g.Go(func() error { a.strangers.run(ctx); return nil })
 	g.Go(func() error { a.blackHoles.Run(ctx); return nil })
 	g.Go(func() error { memory.Return(ctx, a.program); return nil })
-	if a.Reload != nil {
+	if a.reloads != nil {
 		g.Go(func() error { return a.serveReloads(ctx) })
 	}
 	err := g.Wait()
-	if a.Figures != nil {
-		a.Figures.Count(nil)
+	if a.figures != nil {
+		a.figures.Count(nil)
 	}
 	a.tap.Flush()
-	if a.Summary {
-		a.Logger.WithFields(summary(a.tap.Stats(), a.stack.Stats())).Info("carried")
+	if a.logsSummary {
+		a.logger.WithFields(summary(a.tap.Stats(), a.stack.Stats())).Info("carried")
 	}
 	return err
 }

@@ -16,7 +16,7 @@ import (
 func (r *router) attemptedHandshake(h *record.Attributed) {
 	a := attempt.OfHandshake(h)
 	a.Nameserver = r.isNameserver(h.Server)
-	r.Attempted(&a)
+	r.attempted(&a)
 }
 
 // attemptedDatagram hands on the attempt of a flow without a handshake.
@@ -28,14 +28,14 @@ func (a *assembly) attemptedDatagram(d *record.AttributedDatagram) {
 			at.Name, at.Question = name, true
 		}
 	}
-	a.Attempted(&at)
+	a.attempted(&at)
 }
 
 // forbidden hands on the attempt of a connection or flow that says another name than its own.
 func (a *assembly) forbidden(f flow.Flow, remote netip.AddrPort) {
 	tell := func() {
 		at := attempt.OfContradiction(&f, remote, time.Now())
-		a.Attempted(&at)
+		a.attempted(&at)
 	}
 	if f.Datagram == nil || a.owners == nil {
 		tell()
@@ -45,10 +45,10 @@ func (a *assembly) forbidden(f flow.Flow, remote netip.AddrPort) {
 }
 
 func (r *router) isNameserver(server netip.AddrPort) bool {
-	return server.Port() == portDNS && r.Nameserver != nil && r.Nameserver(server.Addr())
+	return server.Port() == portDNS && r.nameserverAt != nil && r.nameserverAt(server.Addr())
 }
 
-// followResolved has Resolved see the responses to DNS queries.
+// followResolved has resolved see the responses to DNS queries.
 func (r *router) followResolved(o *stack.Options) {
 	next := o.DNSAnswered
 	o.DNSAnswered = func(client netip.AddrPort, opening flow.Opening, response *flow.DNS) {
@@ -59,6 +59,6 @@ func (r *router) followResolved(o *stack.Options) {
 		if o := record.AsOpening(opening); o != nil {
 			owner = o.Owner
 		}
-		r.Resolved(owner, response)
+		r.resolved(owner, response)
 	}
 }

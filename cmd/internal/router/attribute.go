@@ -295,11 +295,11 @@ func (a *attribution) status() *web.Owners {
 // ownersFor returns which owners a config asks for.
 func (r *router) ownersFor(c *config.Config) demand {
 	switch {
-	case !r.Owners:
+	case !r.namesOwners:
 		return noOwners
-	case r.Attempted != nil:
+	case r.attempted != nil:
 		return programs
-	case r.Log.NamesOwners():
+	case r.log.NamesOwners():
 		return written
 	case c.Egress.NeedsOwners():
 		return users
@@ -310,17 +310,17 @@ func (r *router) ownersFor(c *config.Config) demand {
 // attribute returns the attribution that has records name their owners, nil where they never will,
 // and the status of it.
 func (r *router) attribute(next func(*record.Attributed)) (*attribution, func() *web.Owners) {
-	asked := r.ownersFor(r.Config)
-	if !r.Owners || asked == noOwners && r.Reload == nil {
+	asked := r.ownersFor(r.config)
+	if !r.namesOwners || asked == noOwners && r.reloads == nil {
 		return nil, func() *web.Owners { return nil }
 	}
-	finder, err := r.searches.begin(r.Network)
+	finder, err := r.searches.begin(r.network)
 	if err != nil {
-		r.Logger.WithError(err).Warn("records will not name local users and processes")
+		r.logger.WithError(err).Warn("records will not name local users and processes")
 		return nil, func() *web.Owners { return &web.Owners{Error: err.Error()} }
 	}
 	a := newAttribution(finder, r.local(), next)
-	a.ask(asked, r.Logger)
+	a.ask(asked, r.logger)
 	return a, a.status
 }
 

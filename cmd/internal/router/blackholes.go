@@ -41,14 +41,14 @@ const lately = 2 * time.Minute
 
 func newBlackHoles(a *assembly) *blackHoles {
 	h := &blackHoles{router: a}
-	h.config.Store(a.Config)
+	h.config.Store(a.config)
 	h.Finder = blackhole.New(blackhole.Options{
 		Measure: h.measure, MeasureClient: h.measureClient, Known: pathmtu.Known, Opens: h.opens,
 		Found: h.found, Cures: h.cures,
 		Passes: func(far netip.Addr) (up, down bool) { return a.stack.PassFull(far, time.Now().Add(-lately)) },
 		Unsure: h.unsure,
 		Disagree: func(far netip.Addr) {
-			a.Logger.WithField("dst", far.String()).
+			a.logger.WithField("dst", far.String()).
 				Warn("full segments vanish on some connections and pass on others: one of several paths (ECMP) is too narrow")
 		},
 		ClearDF:        func(k flow.Key) bool { return a.stack.ClearDF(k) },
@@ -80,7 +80,7 @@ func (h *blackHoles) cures(client, server netip.AddrPort) bool {
 
 // found records a finding, and names its cure.
 func (h *blackHoles) found(f *record.Finding) {
-	h.router.Log.Finding(f)
+	h.router.log.Finding(f)
 	fields := logrus.Fields{"dst": f.Dst, "direction": f.Direction, "confidence": string(f.Confidence)}
 	if f.Leg != "" {
 		fields["leg"] = string(f.Leg)
@@ -100,7 +100,7 @@ func (h *blackHoles) found(f *record.Finding) {
 	} else {
 		fields["clamp"] = f.Clamp
 	}
-	h.router.Logger.WithFields(fields).Warn("path MTU black hole: longer packets vanish without an ICMP error")
+	h.router.logger.WithFields(fields).Warn("path MTU black hole: longer packets vanish without an ICMP error")
 }
 
 // unsure names a far end to which a connection hung until the router ended.
@@ -109,7 +109,7 @@ func (h *blackHoles) unsure(far netip.AddrPort, name string) {
 	if name != "" {
 		host = net.JoinHostPort(name, fmt.Sprint(far.Port()))
 	}
-	h.router.Logger.WithFields(logrus.Fields{"dst": far.String(), "hint": "syntap mtu " + host}).
+	h.router.logger.WithFields(logrus.Fields{"dst": far.String(), "hint": "syntap mtu " + host}).
 		Warn("a connection hung until the end: the server is slow, or longer packets vanish (path MTU black hole)")
 }
 
@@ -124,7 +124,7 @@ func (h *blackHoles) measure(
 	if patient {
 		timeout = atLeisure
 	}
-	h.router.Logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
+	h.router.logger.WithField("server", far.String()).Debug("measuring the path MTU, as a connection stalls")
 	r, err := pathmtu.Measure(ctx, pathmtu.Options{
 		Host: name, Address: far, Path: "/", LinkMTU: h.linkMTU(far.Addr()), OnlyTCP: true,
 		Socket: func() (int, error) { return h.socket(far) }, Timeout: timeout,
@@ -173,7 +173,7 @@ func (h *blackHoles) socket(far netip.AddrPort) (int, error) {
 
 // measureClient measures the path to the client of a connection whose packets of a size are stuck.
 func (h *blackHoles) measureClient(ctx context.Context, k flow.Key, size int) (path blackhole.Path, err error) {
-	h.router.Logger.WithField("client", k.Client.String()).Debug("measuring the path MTU, as a connection stalls")
+	h.router.logger.WithField("client", k.Client.String()).Debug("measuring the path MTU, as a connection stalls")
 	passes, err := pathmtu.Find(size, k.Client.Addr(), func(sizes []int) ([]bool, error) {
 		return h.router.stack.ProbeClient(ctx, k, sizes)
 	})
@@ -194,7 +194,7 @@ func wayOf(s *pathmtu.Sizes) blackhole.Way {
 // linkMTU returns the MTU of the link by which marked packets to an address leave; 0 = unknown, as
 // in a network other than that of upstream sockets.
 func (h *blackHoles) linkMTU(a netip.Addr) int {
-	o := netlink.RouteGetOptions{Mark: h.router.Mark, Oif: h.config.Load().Egress.Interface}
+	o := netlink.RouteGetOptions{Mark: h.router.mark, Oif: h.config.Load().Egress.Interface}
 	routes, err := netlink.RouteGetWithOptions(net.IP(a.AsSlice()), &o)
 	if err != nil || len(routes) == 0 {
 		return 0

@@ -22,7 +22,7 @@ import (
 // TestClampHoldsForData moves data both ways through a real TUN and looks at every frame of it: no
 // packet that a frame is or becomes carries more than the clamped MSS.
 //
-//	client ── TUN ══ recorder ══ tap, stack ── 127.0.0.1 or ::1, by Redirect
+//	client ── TUN ══ recorder ══ tap, stack ── 127.0.0.1 or ::1, by redirect
 func TestClampHoldsForData(t *testing.T) {
 	const clamp, size = 1200, 8 << 20
 	ns := tuntest.NewNamespace(t)
@@ -40,8 +40,8 @@ func TestClampHoldsForData(t *testing.T) {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	r := router{
-		Config: c, Log: newLog(t), Logger: log,
-		Redirect: func(dst netip.AddrPort) (netip.AddrPort, bool) {
+		config: c, log: newLog(t), logger: log,
+		redirect: func(dst netip.AddrPort) (netip.AddrPort, bool) {
 			l, ok := servers[dst.String()]
 			if !ok {
 				return dst, false
@@ -52,7 +52,7 @@ func TestClampHoldsForData(t *testing.T) {
 	recorder := &recorder{Link: dev}
 	ctx, cancel := context.WithCancel(t.Context())
 	routed := make(chan error, 1)
-	go func() { routed <- r.Route(ctx, recorder) }()
+	go func() { routed <- r.route(ctx, recorder) }()
 	defer func() {
 		cancel()
 		if err := <-routed; err != nil {

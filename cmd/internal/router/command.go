@@ -54,7 +54,7 @@ func (r *Process) newCommand(o *message.CommandRouting, files []*os.File) (*comm
 	return c, nil
 }
 
-// redirect is for router.Redirect.
+// redirect is for router.redirect.
 func (c *command) redirect(dst netip.AddrPort) (netip.AddrPort, bool) {
 	if c.o.Others != nil {
 		to, ok := c.o.Others[dst]
@@ -80,11 +80,11 @@ func (r *Process) routeCommand(ctx context.Context, dev *tun.Device) error {
 	routing, stop := context.WithCancel(ctx)
 	defer stop()
 	router := r.router()
-	router.Sources, router.Local = within(r.config.TUN.Addresses), func(netip.Addr) bool { return true }
-	router.Nameserver = func(a netip.Addr) bool { return c.redirects.Load().IsNameserver(a) }
-	router.Redirect, router.hosts = c.redirect, *r.hosts.Load()
-	router.Owners, router.Network = c.network != nil, c.network
-	router.Started = func(drain func(context.Context) int) {
+	router.sources, router.isLocal = within(r.config.TUN.Addresses), func(netip.Addr) bool { return true }
+	router.nameserverAt = func(a netip.Addr) bool { return c.redirects.Load().IsNameserver(a) }
+	router.redirect, router.hosts = c.redirect, *r.hosts.Load()
+	router.namesOwners, router.network = c.network != nil, c.network
+	router.started = func(drain func(context.Context) int) {
 		c.drain.Store(&drain)
 		if c.names != nil {
 			c.names.serve(routing)
@@ -92,10 +92,10 @@ func (r *Process) routeCommand(ctx context.Context, dev *tun.Device) error {
 		_ = r.say(message.Word{Running: true})
 	}
 	if c.o.Attempts {
-		router.Attempted = func(a *attempt.Attempt) { r.tell(message.Told{Attempt: a}) }
+		router.attempted = func(a *attempt.Attempt) { r.tell(message.Told{Attempt: a}) }
 	}
 	if c.o.Responses {
-		router.Resolved = func(o *record.Owner, response *flow.DNS) { r.tell(message.Told{Owner: o, Response: response}) }
+		router.resolved = func(o *record.Owner, response *flow.DNS) { r.tell(message.Told{Owner: o, Response: response}) }
 	}
 	if r.figures != nil {
 		router.isolated = func(p isolate.Process) { r.rights.Store(&p) }
@@ -107,9 +107,9 @@ func (r *Process) routeCommand(ctx context.Context, dev *tun.Device) error {
 			c.names.close()
 			c.names.log(r.logger)
 		}()
-		router.Redirect, router.Virtual = c.names.redirect, c.names.resolver.Table()
+		router.redirect, router.virtual = c.names.redirect, c.names.resolver.Table()
 	}
-	return router.Route(ctx, dev)
+	return router.route(ctx, dev)
 }
 
 // tell tells the keeper of an attempt, or of a response.

@@ -15,7 +15,7 @@ import (
 func (a *assembly) opener() (opened func(*flow.Datagram) flow.Admission, open func() int) {
 	var n atomic.Int64
 	opened = func(d *flow.Datagram) flow.Admission {
-		if admission := a.Log.DatagramAdmission(d.Time); admission != flow.Admit {
+		if admission := a.log.DatagramAdmission(d.Time); admission != flow.Admit {
 			return admission
 		}
 		n.Add(1)

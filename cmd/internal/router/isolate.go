@@ -18,26 +18,26 @@ func (r *router) isolate() {
 	if root := owner.CgroupRoot(); root != "" {
 		needs.Names = []string{root}
 	}
-	needs.Memory = spareMemory + 4*uint64(r.Config.Limits.Memory)
+	needs.Memory = spareMemory + 4*uint64(r.config.Limits.Memory)
 	files, err := isolate.Open(os.Getpid()) // it opens none later
 	if err != nil {
-		r.Logger.WithError(err).Warn("cannot tell the rights of this process")
+		r.logger.WithError(err).Warn("cannot tell the rights of this process")
 	} else {
 		defer files.Close()
 	}
 	landlock, err := isolate.Enter(needs)
 	switch {
 	case err != nil:
-		r.Logger.WithError(err).Warn("this process keeps rights that a router does not need")
-	case !landlock && r.Summary: // of run: exec's standard error is the command's, too
-		r.Logger.Info("landlock does not hold this process: the filter of system calls alone keeps files from it")
+		r.logger.WithError(err).Warn("this process keeps rights that a router does not need")
+	case !landlock && r.logsSummary: // of run: exec's standard error is the command's, too
+		r.logger.Info("landlock does not hold this process: the filter of system calls alone keeps files from it")
 	}
 	if files == nil || r.isolated == nil {
 		return
 	}
 	p, err := files.Read(isolate.Router)
 	if err != nil {
-		r.Logger.WithError(err).Warn("cannot tell the rights of this process")
+		r.logger.WithError(err).Warn("cannot tell the rights of this process")
 		return
 	}
 	p.Hold(landlock)

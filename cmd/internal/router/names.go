@@ -60,13 +60,13 @@ func newNamer(local func(netip.Addr) bool, n *neighbors) *namer {
 
 // namer returns the namer of a router, nil where nothing ever shows names or has rules for them.
 func (r *router) namer() *namer {
-	c := r.Config
-	never := r.Reload == nil && r.Attempted == nil && !r.Log.NamesOwners() && !c.Egress.NeedsNames()
+	c := r.config
+	never := r.reloads == nil && r.attempted == nil && !r.log.NamesOwners() && !c.Egress.NeedsNames()
 	if c.Egress.Names == config.NamesOff || never {
 		return nil
 	}
-	n := newNamer(r.local(), newNeighbors(askKernel(r.Mark)))
-	n.virtual = r.Virtual
+	n := newNamer(r.local(), newNeighbors(askKernel(r.mark)))
+	n.virtual = r.virtual
 	n.hosts.Store(&r.hosts)
 	if r.resolvers == nil {
 		return n

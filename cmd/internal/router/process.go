@@ -310,7 +310,7 @@ func (r *Process) say(w message.Word) error { return r.keeper.Send(w) }
 // router returns the part of a router that does not depend on whose traffic it carries.
 func (r *Process) router() *router {
 	return &router{
-		Config: r.config, Log: r.log, Logger: r.logger, Figures: r.figures, Isolate: true,
+		config: r.config, log: r.log, logger: r.logger, figures: r.figures, isolates: true,
 		sockets: r.sockets, searches: r.searches, nameservers: r.knownNameservers,
 	}
 }
@@ -323,15 +323,15 @@ func (r *Process) routeHost(ctx context.Context, dev *tun.Device, o *message.Rou
 	names := hostfile.ReadHosts(hostfile.HostsPath, r.logger)
 	r.hosts.Store(&names)
 	router := r.router()
-	router.Summary, router.Reload, router.Stores = true, &r.reload, r.knownStores
-	router.QueueDrops, router.PastDrops = queueDrops(dev.Name()), r.past.Load
+	router.logsSummary, router.reloads, router.knownStores = true, &r.reload, r.knownStores
+	router.queueDrops, router.pastDrops = queueDrops(dev.Name()), r.past.Load
 	router.sent, router.announce = r.sent.Load, r.announce()
-	router.Owners, router.Network, router.resolvers = true, r.network, r.isResolver
-	router.Mark, router.Host, router.OnHost = addrs.Mark, addrs, onHost(c, addrs, o.ByRules)
-	router.Forwards, router.KeepSource = true, (&hostSources{tun: c.TUN.Addresses}).contains
-	router.Sources = sources(c.TUN.Sources, addrs)
+	router.namesOwners, router.network, router.resolvers = true, r.network, r.isResolver
+	router.mark, router.hostAddrs, router.onHost = addrs.Mark, addrs, onHost(c, addrs, o.ByRules)
+	router.forwards, router.keepsSource = true, (&hostSources{tun: c.TUN.Addresses}).contains
+	router.sources = sources(c.TUN.Sources, addrs)
 	router.hosts, router.nextHosts = names, r.nextHosts
 	router.isolated = func(p isolate.Process) { r.rights.Store(&p) }
-	router.Started = func(func(context.Context) int) { _ = r.say(message.Word{Running: true}) }
-	return router.Route(ctx, dev)
+	router.started = func(func(context.Context) int) { _ = r.say(message.Word{Running: true}) }
+	return router.route(ctx, dev)
 }

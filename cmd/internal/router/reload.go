@@ -34,15 +34,15 @@ func (a *assembly) serveReloads(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case request = <-a.Reload.requests:
+		case request = <-a.reloads.requests:
 		}
 		err := a.reload(ctx, request.load)
 		if err == nil {
-			a.Logger.Info("config reloaded")
+			a.logger.Info("config reloaded")
 		} else {
-			logger.ReportRefused(a.Logger, err)
+			logger.ReportRefused(a.logger, err)
 		}
-		request.done(a.Config, err)
+		request.done(a.config, err)
 	}
 }
 
@@ -53,7 +53,7 @@ func (a *assembly) reload(ctx context.Context, load func() (*config.Config, erro
 	if err != nil {
 		return err
 	}
-	if keys := a.Config.ChangedFixed(c); len(keys) > 0 {
+	if keys := a.config.ChangedFixed(c); len(keys) > 0 {
 		return hint.Fail(fmt.Errorf("change of %s needs a restart", strings.Join(keys, ", ")),
 			"restart, or put back what was there to have the rest reloaded")
 	}
@@ -68,13 +68,13 @@ func (a *assembly) reload(ctx context.Context, load func() (*config.Config, erro
 	if err := a.policy.check(c); err != nil {
 		return err
 	}
-	if err := a.Log.Reload(ctx); err != nil {
+	if err := a.log.Reload(ctx); err != nil {
 		return err
 	}
-	a.Config = c
+	a.config = c
 	a.blackHoles.config.Store(c)
 	if owners := a.owners; owners != nil {
-		owners.ask(a.ownersFor(c), a.Logger)
+		owners.ask(a.ownersFor(c), a.logger)
 	}
 	if n := a.names; n != nil {
 		all := a.nextHosts()
@@ -87,10 +87,10 @@ func (a *assembly) reload(ctx context.Context, load func() (*config.Config, erro
 	a.dialer.SetOptions(a.dialOptions())
 	a.sockets.Renew()
 	a.stack.SetLimits(a.stackOptions())
-	a.Reload.log.SetLevel(level)
-	a.Reload.log.SetFormatter(logger.Formatter(c.Log, a.Reload.log.Out))
+	a.reloads.log.SetLevel(level)
+	a.reloads.log.SetFormatter(logger.Formatter(c.Log, a.reloads.log.Out))
 	for _, warning := range c.Warnings(rules, leaving) {
-		a.Logger.Warn(warning)
+		a.logger.Warn(warning)
 	}
 	a.warnDescriptors()
 	return nil

@@ -33,92 +33,92 @@ import (
 	"syntap/tun/flow"
 )
 
-// router says how Route is to carry traffic.
+// router says how route is to carry traffic.
 type router struct {
-	Config  *config.Config
-	Log     *remote.Log        // of handshakes
-	Logger  logrus.FieldLogger // of the program itself
-	Figures *web.Figures       // count all this for those who ask; nil = they cannot
+	config  *config.Config
+	log     *remote.Log        // of handshakes
+	logger  logrus.FieldLogger // of the program itself
+	figures *web.Figures       // count all this for those who ask; nil = they cannot
 
-	// Isolate has this process give up, for good and before the first packet, all rights that a
+	// isolates has this process give up, for good and before the first packet, all rights that a
 	// router does not need (package isolate). It can execute no program then.
-	Isolate  bool
+	isolates bool
 	isolated func(isolate.Process) // gets this process with its rights, once it opens no more files; nil disables it
 
-	// Started gets Stack.Drain when the stack is ready; nil = it is not needed.
-	Started func(drain func(context.Context) (left int))
+	// started gets Stack.Drain when the stack is ready; nil = it is not needed.
+	started func(drain func(context.Context) (left int))
 
-	Sources  func(netip.Addr) bool // who may send into the TUN; nil = anyone
-	Owners   bool                  // name the programs that local clients are in records
-	Network  *owner.Network        // in which they are, which Route may close; nil = not known
-	hosts    hostfile.Hosts        // by which programs of this host know addresses besides; nil = none
-	sockets  *sockets.Pool         // of the keeper; nil = there is none
-	searches *searches             // of the keeper for owners; nil = it makes none
+	sources     func(netip.Addr) bool // who may send into the TUN; nil = anyone
+	namesOwners bool                  // name the programs that local clients are in records
+	network     *owner.Network        // in which they are, which route may close; nil = not known
+	hosts       hostfile.Hosts        // by which programs of this host know addresses besides; nil = none
+	sockets     *sockets.Pool         // of the keeper; nil = there is none
+	searches    *searches             // of the keeper for owners; nil = it makes none
 	// nameservers returns those of this host, at other machines
 	nameservers func() []netip.Addr
 
 	// Of run.
 
-	Summary bool     // log the counts of records and drops when it ends
-	Reload  *reloads // nil = never
+	logsSummary bool     // log the counts of records and drops when it ends
+	reloads     *reloads // nil = never
 	// nextHosts returns the hosts that count from the next reload on
 	nextHosts func() hostfile.Hosts
-	// Stores returns the state of the stores that the log is sent to; nil = it is sent to none.
-	Stores     func() []fleet.Stats
-	QueueDrops func() uint64                           // packets that the kernel dropped before they could be read; nil = not known
-	PastDrops  func() uint64                           // packets that were refused on their way past the TUN; nil = not known
-	sent       func() *message.SentState               // the comparison of connections with records; may return nil
-	announce   func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
-	resolvers  func(uid uint32) bool                   // whether a user resolves names for this host's programs; nil = none does
-	Forwards   bool                                    // clients may be behind other links of this host, which it forwards to
-	KeepSource func(netip.Addr) bool                   // clients whose address host sockets keep; nil = none
-	Mark       uint32                                  // of upstream sockets, 0 = none
-	Host       *dial.HostAddrs                         // this host's addresses, for sockets with Mark; nil makes a set
-	OnHost     func(netip.Addr) bool                   // who may use this host's links as if there were no router; nil = none
+	// knownStores returns the state of the stores that the log is sent to; nil = there are none.
+	knownStores func() []fleet.Stats
+	queueDrops  func() uint64                           // packets that the kernel dropped before they could be read; nil = not known
+	pastDrops   func() uint64                           // packets that were refused on their way past the TUN; nil = not known
+	sent        func() *message.SentState               // the comparison of connections with records; may return nil
+	announce    func(to netip.AddrPort, own bool) error // tells the keeper of connections to come; nil disables it
+	resolvers   func(uid uint32) bool                   // whether a user resolves names for this host's programs; nil = none does
+	forwards    bool                                    // clients may be behind other links of this host, which it forwards to
+	keepsSource func(netip.Addr) bool                   // clients whose address host sockets keep; nil = none
+	mark        uint32                                  // of upstream sockets, 0 = none
+	hostAddrs   *dial.HostAddrs                         // this host's addresses, for sockets with the mark; nil makes a set
+	onHost      func(netip.Addr) bool                   // who may use this host's links as if there were no router; nil = none
 
 	// Of exec.
 
-	// Local tells whether a client is a program of this host or of exec's; nil = who has an address
+	// isLocal tells whether a client is a program of this host or of exec; nil = who has an address
 	// of this host.
-	Local func(netip.Addr) bool
-	// Nameserver reports whether an address is one that clients have for the DNS; nil = none is.
-	Nameserver func(netip.Addr) bool
-	// Redirect returns the destination to dial for one that stands for another, and that the deny
+	isLocal func(netip.Addr) bool
+	// nameserverAt reports whether clients have an address for the DNS; nil = they have none.
+	nameserverAt func(netip.Addr) bool
+	// redirect returns the destination to dial for one that stands for another, and that the deny
 	// list does not hold for; nil = none does.
-	Redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
-	Virtual  *virtual.Table // the addresses that stand for names; nil = none do
-	// Attempted gets each attempt of a client to reach a server or, where policy denies that, to
+	redirect func(dst netip.AddrPort) (to netip.AddrPort, ok bool)
+	virtual  *virtual.Table // the addresses that stand for names; nil = none do
+	// attempted gets each attempt of a client to reach a server or, where policy denies that, to
 	// have a name resolved. It must not block. nil disables it.
-	Attempted func(*attempt.Attempt)
-	// Resolved gets each response to a DNS query of a client whose owner, if not nil, is known. It
+	attempted func(*attempt.Attempt)
+	// resolved gets each response to a DNS query of a client whose owner, if not nil, is known. It
 	// must not block. nil disables it.
-	Resolved func(o *record.Owner, response *flow.DNS)
+	resolved func(o *record.Owner, response *flow.DNS)
 }
 
-// Route carries the frames of link until ctx ends or the link fails. It closes the link, and
+// route carries the frames of link until ctx ends or the link fails. It closes the link, and
 // the log when everything has been written.
-func (r *router) Route(ctx context.Context, link tun.Link) error {
-	return errors.Join(write(ctx, r.Log, func(ctx context.Context) error { return r.route(ctx, link) }))
+func (r *router) route(ctx context.Context, link tun.Link) error {
+	return errors.Join(write(ctx, r.log, func(ctx context.Context) error { return r.carry(ctx, link) }))
 }
 
-func (r *router) route(ctx context.Context, link tun.Link) error {
+func (r *router) carry(ctx context.Context, link tun.Link) error {
 	a := &assembly{router: r, link: link}
 	a.blackHoles = newBlackHoles(a)
 	defer a.blackHoles.Close()
-	rules, err := r.Config.CompileRules(a.blackHoles.MSS)
+	rules, err := r.config.CompileRules(a.blackHoles.MSS)
 	if err != nil {
 		_ = link.Close()
 		return err
 	}
-	leaving := r.Config.Egress.Compile()
-	for _, warning := range r.Config.Warnings(rules, leaving) {
-		r.Logger.Warn(warning)
+	leaving := r.config.Egress.Compile()
+	for _, warning := range r.config.Warnings(rules, leaving) {
+		r.logger.Warn(warning)
 	}
 	r.warnDescriptors()
-	if r.Host == nil {
-		r.Host = &dial.HostAddrs{Mark: r.Mark, Sockets: r.upstream()}
+	if r.hostAddrs == nil {
+		r.hostAddrs = &dial.HostAddrs{Mark: r.mark, Sockets: r.upstream()}
 	}
-	defer r.Host.Close()
+	defer r.hostAddrs.Close()
 	defer a.close()
 	if err := a.build(rules, leaving); err != nil {
 		_ = link.Close()
@@ -126,7 +126,7 @@ func (r *router) route(ctx context.Context, link tun.Link) error {
 	}
 	a.program, _ = memory.OpenProgram() // without it pages of the program stay in memory
 	defer a.program.Close()
-	if r.Isolate {
+	if r.isolates {
 		r.isolate()
 	}
 	a.connect()
@@ -152,7 +152,7 @@ func write(ctx context.Context, log *remote.Log, work func(context.Context) erro
 // tapOptions, stackOptions and dialOptions translate the parts of the config that can be reloaded.
 
 func (r *router) tapOptions() tap.Options {
-	c := r.Config
+	c := r.config
 	return tap.Options{
 		Timeout:           c.Tap.Timeout,
 		DialTimeout:       c.Egress.DialTimeout,
@@ -162,7 +162,7 @@ func (r *router) tapOptions() tap.Options {
 }
 
 func (r *router) stackOptions() stack.Options {
-	c := r.Config
+	c := r.config
 	return stack.Options{
 		DialTimeout:      c.Egress.DialTimeout,
 		HandshakeTimeout: c.Tap.Timeout,
@@ -182,11 +182,11 @@ func (r *router) stackOptions() stack.Options {
 }
 
 func (a *assembly) dialOptions() dial.Options {
-	c := a.Config
+	c := a.config
 	return dial.Options{
-		Sockets: a.upstream(), Announce: a.announce, Mark: a.Mark, Interface: c.Egress.Interface,
-		Policy: destinations(c, a.Host, a.OnHost, a.nameservers), Redirect: a.Redirect,
-		Rules: a.policy.rule, Virtual: a.Virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
+		Sockets: a.upstream(), Announce: a.announce, Mark: a.mark, Interface: c.Egress.Interface,
+		Policy: destinations(c, a.hostAddrs, a.onHost, a.nameservers), Redirect: a.redirect,
+		Rules: a.policy.rule, Virtual: a.virtual, Keepalive: keepalive(c), UserTimeout: c.Egress.UserTimeout,
 	}
 }
 
@@ -206,10 +206,10 @@ func keepalive(c *config.Config) dial.Keepalive {
 
 // local returns a test that tells the programs of this host, or of exec, from clients behind it.
 func (r *router) local() func(netip.Addr) bool {
-	if r.Local != nil {
-		return r.Local
+	if r.isLocal != nil {
+		return r.isLocal
 	}
-	return r.Host.Contains
+	return r.hostAddrs.Contains
 }
 
 // busyPoll returns limit, or 0 where Go may use all processors: a poll would take one from clients.

@@ -27,36 +27,36 @@ func queueDrops(name string) func() uint64 {
 
 // recorder returns the function that takes finished records, which no caller may change any more.
 func (r *router) recorder() func(*record.Attributed) {
-	if r.Figures == nil && r.Attempted == nil {
-		return r.Log.Record
+	if r.figures == nil && r.attempted == nil {
+		return r.log.Record
 	}
 	return func(record *record.Attributed) {
-		if r.Attempted != nil {
+		if r.attempted != nil {
 			r.attemptedHandshake(record)
 		}
-		r.Figures.Handshake(record)
-		r.Log.Record(record)
+		r.figures.Handshake(record)
+		r.log.Record(record)
 	}
 }
 
 // begun takes the beginning of a flow without a handshake.
 func (a *assembly) begun(d *record.AttributedDatagram) {
-	if a.Attempted != nil {
+	if a.attempted != nil {
 		a.attemptedDatagram(d)
 	}
-	a.Log.Datagram(d)
+	a.log.Datagram(d)
 }
 
 // flowDone takes the end of a connection or flow.
 func (r *router) flowDone(f flow.Flow) {
 	o := record.OpeningOf(&f)
 	ended := record.AttributedFlow{Flow: f, NameConflict: conflict(o, &f)}
-	r.Log.Flow(ended)
+	r.log.Flow(ended)
 }
 
 // counters returns the figures of now.
 func (a *assembly) counters() web.Counters {
-	taps, stacks, log := a.tap.Stats(), a.stack.Stats(), a.Log.Stats()
+	taps, stacks, log := a.tap.Stats(), a.stack.Stats(), a.log.Stats()
 	c := web.Counters{
 		Handshakes:    make(map[string]uint64),
 		Drops:         make(map[string]uint64),
@@ -98,11 +98,11 @@ func (a *assembly) counters() web.Counters {
 			c.Drops[reason] += n
 		}
 	}
-	if a.QueueDrops != nil {
-		c.Drops["tun_queue"] = a.QueueDrops()
+	if a.queueDrops != nil {
+		c.Drops["tun_queue"] = a.queueDrops()
 	}
-	if a.PastDrops != nil {
-		c.Drops["past_tun"] = a.PastDrops()
+	if a.pastDrops != nil {
+		c.Drops["past_tun"] = a.pastDrops()
 	}
 	return c
 }
@@ -176,10 +176,10 @@ func inUse(rules []policy.Use) []web.Rule {
 
 // stores returns the state of the stores that the log is sent to.
 func (r *router) stores() []fleet.Stats {
-	if r.Stores == nil {
+	if r.knownStores == nil {
 		return nil
 	}
-	return r.Stores()
+	return r.knownStores()
 }
 
 // foundIn returns the numbers of findings. All that there may be are named, counted or not.

@@ -31,8 +31,8 @@ func newVirtualNames(
 ) *virtualNames {
 	v := &virtualNames{redirects: redirects}
 	v.resolver = resolver.New(resolver.Options{
-		Pool: pool.Pool(r.Config), Servers: func() []netip.AddrPort { return redirects().Order }, Dial: r.dialNameserver,
-		NoECH: r.Config.Egress.Strict, Exceeded: r.exceeded(),
+		Pool: pool.Pool(r.config), Servers: func() []netip.AddrPort { return redirects().Order }, Dial: r.dialNameserver,
+		NoECH: r.config.Egress.Strict, Exceeded: r.exceeded(),
 	})
 	v.server = resolver.NewServer(v.resolver, s.udp, s.tcp)
 	return v
@@ -48,12 +48,12 @@ func (v *virtualNames) serve(ctx context.Context) {
 // resolver.Options.Exceeded. Each is a finding, unless findings are off.
 func (r *router) exceeded() func(domain string, asked int) {
 	return func(domain string, asked int) {
-		r.Logger.WithField("domain", domain).
+		r.logger.WithField("domain", domain).
 			Warn("refused DNS queries: so many of them may carry data out")
-		if r.Config.Tap.Findings == config.FindingsOff {
+		if r.config.Tap.Findings == config.FindingsOff {
 			return
 		}
-		r.Log.Finding(&record.Finding{
+		r.log.Finding(&record.Finding{
 			Header: record.Header{Time: time.Now()}, Kind: record.DNSTunnel, Confidence: record.Medium,
 			Name: domain, Flows: asked, Applied: true,
 		})

@@ -20,9 +20,9 @@ func TestDNSTunnelIsFinding(t *testing.T) {
 		c := config.Default()
 		c.Tap.Findings = findings
 		log, said := logrustest.NewNullLogger()
-		r := &router{Config: c, Logger: log, Log: newLog(t)}
+		r := &router{config: c, logger: log, log: newLog(t)}
 		r.exceeded()("example.com", 61)
-		s := r.Log.Stats()
+		s := r.log.Stats()
 		if n := s.Found[audit.Found{Kind: record.DNSTunnel}]; n != want || s.Records != want {
 			t.Errorf("%s: %d findings, %d records, want %d", findings, n, s.Records, want)
 		}
