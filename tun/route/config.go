@@ -87,7 +87,7 @@ type Config struct {
 
 	Underlay Underlay // found by Configure
 	tracked  bool     // connection tracking has seen the connections of other machines begin
-	open     []flow   // connections that were open before, which stay outside
+	open     []flow   // connections that were open before, which stay outside; of the table alone
 }
 
 // InUseError is an ErrInUse, with a remedy. At most one of Table and Priority is not 0.

@@ -62,9 +62,9 @@
 //     would send it by an uplink and it did not arrive by one: masquerading then gives it the TUN's
 //     address, and the tap drops packets that were not masqueraded.
 //   - Connections that were open before stay as they are. Connection tracking may not have seen
-//     their first packet, so a set notes those of this host. A packet in the middle of any other
-//     connection of the host's clients enters: its entry was flushed. So does one of a client in
-//     Sources, where connection tracking was at work before.
+//     their first packet, so a set notes those of this host, once all that begin are tracked. A
+//     packet in the middle of any other connection of the host's clients enters: its entry was
+//     flushed. So does one of a client in Sources, where connection tracking was at work before.
 //
 // Marks, labels and chains of other programs do not collide with the router's. The mark of packets
 // that enter is one that no earlier rule selects by. A connection label is a single bit that no

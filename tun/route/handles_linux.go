@@ -17,6 +17,7 @@ type handles struct {
 	namespace uint64            // see namespaceID
 	tables    *nft.Kernel       // nil until openTables
 	texts     map[string]string // of the tables that were made, by name
+	open      *[]flow           // TCP connections that were open before the first; nil until then
 }
 
 // openHandles opens the handles in the calling thread's network namespace.

@@ -113,7 +113,7 @@ func (h *Host) survey() (err error) {
 	}
 	h.noteSameMark()
 	if !h.config.ByRules {
-		h.config.open, h.config.tracked = openFlows(), tracking()
+		h.config.tracked = tracking()
 	}
 	return h.checkFree()
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -12,8 +13,7 @@ import (
 // tableStep makes the nftables table.
 func tableStep(c Config) step {
 	name := c.tableName()
-	t := steeringTable(c)
-	text := t.Text()
+	text := steeringTable(c).Text()
 	return step{
 		id:      "nft table inet " + name,
 		command: "nft -f - <<'END'\n" + text + "END",
@@ -30,7 +30,7 @@ func tableStep(c Config) step {
 					return unix.EEXIST
 				}
 			}
-			if err := k.tables.Replace(t); err != nil {
+			if err := k.replaceTable(c); err != nil {
 				return err
 			}
 			k.texts[name] = text
@@ -44,6 +44,41 @@ func tableStep(c Config) step {
 			return k.tables.Delete(name)
 		},
 	}
+}
+
+// replaceTable makes the table of a config. Before the first one it starts connection tracking and
+// notes the open connections, in this order: one that begins meanwhile is tracked.
+func (k *handles) replaceTable(c Config) error {
+	if k.open != nil {
+		c.open = *k.open
+		return k.tables.Replace(steeringTable(c))
+	}
+	name := c.tableName()
+	exists, err := k.tables.Exists(name) // that of a dead run, which has started it
+	if err != nil {
+		return err
+	}
+	if !exists {
+		if err := k.tables.Replace(trackingTable(name)); err != nil {
+			return err
+		}
+	}
+	c.open = openFlows()
+	if err := k.tables.Replace(steeringTable(c)); err != nil {
+		if !exists {
+			err = errors.Join(err, k.tables.Delete(name))
+		}
+		return err
+	}
+	k.open = &c.open
+	return nil
+}
+
+// trackingTable returns a table that has connections tracked, and decides on none.
+func trackingTable(name string) *nft.Table {
+	return &nft.Table{Name: name, Chains: []nft.Chain{
+		{Name: "tracking", Hook: filter("output", lastPriority), Rules: []nft.Rule{{nft.Established, nft.Accept}}},
+	}}
 }
 
 // ConnTrack returns an error if the calling thread's network namespace lacks nftables with
