@@ -88,9 +88,10 @@
 // Options.TCPFlows limits handshakes and connections together. HalfOpen and HalfOpenPerSource limit
 // handshakes that wait for the client's ACK. Dials may take long and do not count there, so that a
 // black hole delays no other client. A dial ends after DialTimeout, a handshake after
-// HandshakeTimeout, in which the time does not count for which this process has not run. A
-// connection, half-closed or not, lives as long as both ends do: keepalives tell, and each leg
-// retransmits for as long as Linux does, about 15 minutes.
+// HandshakeTimeout, in which the time does not count for which this process has not run, and when
+// all frames are read that had come by then. A connection, half-closed or not, lives as long as
+// both ends do: keepalives tell, and each leg retransmits for as long as Linux does, about 15
+// minutes.
 //
 // Bytes that an end does not read are bounded by the sizes of the buffers: windows close and
 // senders wait. All connections share Options.Memory for netstack's queues, our buffers and the

@@ -49,6 +49,19 @@ func (s *Stack) quiet() bool {
 	})
 }
 
+// readUpTo returns a time before which every frame had come that has been read for certain.
+func (s *Stack) readUpTo() time.Time {
+	upTo := time.Now()
+	for _, s := range s.shards {
+		if link, ok := s.link.(tun.IdleNotifier); ok {
+			if at := link.ReadUpTo(); at.Before(upTo) {
+				upTo = at
+			}
+		}
+	}
+	return upTo
+}
+
 // undelivered returns the number of connections with bytes to send to their far side, and how many
 // of these have bytes that the kernel does not have yet.
 func (s *Stack) undelivered() (waiting, left int) {

@@ -20,6 +20,7 @@ type handshake struct {
 	deadline time.Time     // of the phase
 	stood    time.Duration // by Stack.stood when the deadline was set
 	putOff   bool          // the deadline has been
+	over     time.Time     // when it had passed, but frames were unread
 	dialling bool          // dial is running and owns the host socket
 	unwanted bool          // with dialling: dial is to close the socket
 	abandon  func()        // with dialling: ends the work of dial early; nil = it is quick
@@ -57,7 +58,9 @@ func (h *handshake) stopTimers() {
 const stall = 200 * time.Millisecond
 
 // expire ends the phase if its deadline has passed, which is put off by the time for which this
-// process has stood still. The handshake's timer calls it.
+// process has stood still. A handshake ends once all frames have been read that had come by then:
+// on a busy machine this process may have turns too short for that, none of which is a standstill.
+// The handshake's timer calls it.
 func (c *conn) expire() {
 	s := c.stack
 	s.mu.Lock()
@@ -74,6 +77,16 @@ func (c *conn) expire() {
 		h.putOff = true
 		s.mu.Unlock()
 		return
+	}
+	if phase == synReceived { // its ACK may be among them
+		if h.over.IsZero() {
+			h.over = time.Now()
+		}
+		if s.readUpTo().Before(h.over) {
+			c.setDeadline(s.o.sweepTick())
+			s.mu.Unlock()
+			return
+		}
 	}
 	if h.failure == 0 {
 		h.failure = unix.ETIMEDOUT

@@ -92,9 +92,9 @@
 // # Timeouts and the router
 //
 // Tap.Run ends a handshake as half_open when Options.Timeout has passed since its SYN-ACK, in which
-// the time does not count for which this process has not run. A handshake without an answer ends
-// with its dial (DialDone). If the router never reports the dial, the handshake ends as no_reply
-// after both timeouts.
+// the time does not count for which this process has not run, and not before it has read all frames
+// that had come by then. A handshake without an answer ends with its dial (DialDone). If the router
+// never reports the dial, the handshake ends as no_reply after both timeouts.
 //
 // After a verdict the router may still be dialling, or its endpoint may wait for a third segment.
 // Such a flow is held: no segment that could complete the handshake passes before a RST, DialDone

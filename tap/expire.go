@@ -39,10 +39,23 @@ func (t *Tap) runTimers(ctx context.Context) error {
 			now := time.Now()
 			stood := s.note(now.Sub(last), t.live.Lifetime(tracker.StateSYNReceived))
 			last = now
-			t.live.Expire(t.now(), stood)
+			t.expire(stood)
 		}
 	}
 	return nil
+}
+
+// expire ends what should have ended before the time up to which the link has been read, which is
+// later by the time for which this process has stood still.
+func (t *Tap) expire(stood time.Duration) {
+	now := t.now()
+	before := now.Add(-stood)
+	for _, queue := range append([]*Tap{t}, t.others...) {
+		if upTo := queue.ReadUpTo(); upTo.Before(before) {
+			before = upTo
+		}
+	}
+	t.live.Expire(now, before)
 }
 
 // standstills are the times in which this process has not run, because the machine was busy,

@@ -144,6 +144,38 @@ func TestThirdSegmentLacksTimestamp(t *testing.T) {
 	w.wantRecords("established 1000/5000: S SA A")
 }
 
+// behind is a link that has been read up to a time.
+type behind struct {
+	tun.Link
+	upTo time.Time
+}
+
+func (b *behind) NotifyIdle(func()) bool { return false }
+func (b *behind) Idle() bool             { return false }
+func (b *behind) ReadUpTo() time.Time    { return b.upTo }
+
+// A third segment may lie unread at its deadline. The handshake ends only when the link has been
+// read up to there.
+func TestUnreadAtDeadline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{Timeout: 5 * time.Second, DialTimeout: 10 * time.Second})
+	link := &behind{Link: w.tap.link, upTo: w.now()}
+	w.tap.link = link
+	w.mustPlay("> S 1000\n< SA 5000 1001")
+	w.wait(60 * time.Second)
+	w.wantRecords("")
+	w.mustPlay("> A 1001 5001")
+	w.wantRecords("established 1000/5000: S SA A")
+
+	link.upTo = w.now()
+	w.mustPlay("> S 2000\n< SA 6000 2001")
+	w.wait(60 * time.Second)
+	w.wantRecords("")
+	link.upTo = link.upTo.Add(6 * time.Second)
+	w.wait(0)
+	w.wantRecords("half_open 2000/6000: S SA")
+}
+
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, Options{Timeout: 5 * time.Second, DialTimeout: 10 * time.Second})

@@ -99,6 +99,14 @@ func (t *Tap) Idle() bool {
 	return !ok || idle.Idle()
 }
 
+// ReadUpTo implements tun.IdleNotifier; it is now where the link cannot tell.
+func (t *Tap) ReadUpTo() time.Time {
+	if idle, ok := t.link.(tun.IdleNotifier); ok {
+		return idle.ReadUpTo()
+	}
+	return t.now()
+}
+
 // Close implements tun.Link.
 func (t *Tap) Close() error { return t.link.Close() }
 

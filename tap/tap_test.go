@@ -149,7 +149,7 @@ func (w *world) places() int { return w.tap.live.HalfOpen() + w.tap.live.Count(t
 // wait lets time pass, and handshakes whose time is over end.
 func (w *world) wait(d time.Duration) {
 	w.past.Add(int64(d))
-	w.tap.live.Expire(w.now(), 0)
+	w.tap.expire(0)
 }
 
 func (w *world) wantRecords(text string) {

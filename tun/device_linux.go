@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ type Device struct {
 
 	raw  syscall.RawConn
 	read frameReader
+	upTo readUpTo
 
 	fdMu  sync.RWMutex // read-locked during writev, so that Close cannot free the descriptor
 	fd    int          // -1 once closed
@@ -92,6 +94,7 @@ type frameReader struct {
 	hdr     [virtioHdrLen]byte
 	idle    func() // called before waiting
 	waiting atomic.Bool
+	emptied atomic.Uint64 // times that it found nothing
 	iov     [3]unix.Iovec
 	n       int
 	errno   syscall.Errno
@@ -111,6 +114,7 @@ func (r *frameReader) readv(fd uintptr) bool {
 		case unix.EAGAIN:
 			r.idle()
 			r.waiting.Store(true)
+			r.emptied.Add(1)
 			return false
 		case unix.EINTR:
 			continue
@@ -162,6 +166,32 @@ func (d *Device) Idle() bool {
 	}
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(d.fd), Events: unix.POLLIN}}, 0)
 	return err == nil && n == 0 && d.read.waiting.Load()
+}
+
+// readUpTo is the state of ReadUpTo: two times, and the reader's counts at the later one.
+type readUpTo struct {
+	mu              sync.Mutex
+	done, next      time.Time
+	emptied, frames uint64
+}
+
+// longestQueue is the number of frames that wait in a queue at most, see package route.
+const longestQueue = 10_000
+
+// ReadUpTo implements IdleNotifier, of this queue.
+func (d *Device) ReadUpTo() time.Time {
+	now := time.Now()
+	if d.Idle() {
+		return now
+	}
+	u := &d.upTo
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	emptied, frames := d.read.emptied.Load(), d.stats.OutboundFrames.Load()
+	if u.next.IsZero() || emptied != u.emptied || frames-u.frames > longestQueue {
+		u.done, u.next, u.emptied, u.frames = u.next, now, emptied, frames
+	}
+	return u.done
 }
 
 // usualIovecs covers nearly every frame: netstack's large ones have three pieces. More cost an

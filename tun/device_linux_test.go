@@ -91,6 +91,34 @@ func TestManyPieces(t *testing.T) {
 	}
 }
 
+// TestReadUpTo keeps a frame unread while others are read. Those that came before a question have
+// been read once none is left, or once more have been read than the queue holds.
+func TestReadUpTo(t *testing.T) {
+	ns, dev := openDevice(t)
+	conn := ns.ListenPacket("udp4", "192.0.2.1:1051")
+	send := func() {
+		if _, err := conn.WriteTo([]byte("question"), &net.UDPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 53}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send()
+	asked := time.Now()
+	dev.ReadUpTo() // begins to look
+	for n := range 10_002 {
+		if upTo := dev.ReadUpTo(); n <= 10_000 && upTo.After(asked) {
+			t.Fatalf("with a frame unread, and %d read: read up to %v after the question", n, upTo.Sub(asked))
+		}
+		send()
+		read(t, dev)
+	}
+	if upTo := dev.ReadUpTo(); upTo.Before(asked) {
+		t.Error("more have been read than the queue holds, and none counts as read")
+	}
+	read(t, dev)
+	go func() { _ = dev.ReadFrame(&tun.Frame{Head: make([]byte, tun.HeadSize), Body: make([]byte, 1500)}) }()
+	tuntest.Wait(t, "the reader to find nothing", func() bool { asked := time.Now(); return !dev.ReadUpTo().Before(asked) })
+}
+
 func TestCloseEndsReadFrame(t *testing.T) {
 	_, dev := openDevice(t)
 	ended := make(chan error, 1)

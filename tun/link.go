@@ -1,5 +1,7 @@
 package tun
 
+import "time"
+
 // Link moves whole IP frames between the host and the router: GSO packets of up to 64 KiB, not
 // packets of MTU size.
 //
@@ -28,6 +30,10 @@ type IdleNotifier interface {
 	// Idle reports whether every frame that was there to be read has been, and its reader has come
 	// back for more since.
 	Idle() bool
+	// ReadUpTo returns a time before which every frame had come that has been read for certain, and
+	// its reader has come back for more since: now if the link is idle. It is to be asked again
+	// where that is too early. A link that is always full does not hold it up.
+	ReadUpTo() time.Time
 }
 
 // MaxQueues is the largest number of queues of a link.

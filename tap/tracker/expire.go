@@ -34,10 +34,9 @@ func (t *Tracker) Flush() {
 	}
 }
 
-// Expire ends handshakes and forgets flows whose lifetime in their state has been over for a while:
-// as long as this process has stood still in it.
-func (t *Tracker) Expire(now time.Time, stood time.Duration) {
-	before := now.Add(-stood)
+// Expire ends handshakes and forgets flows whose lifetime in their state was over at a time not
+// after now.
+func (t *Tracker) Expire(now, at time.Time) {
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.Lock()
@@ -45,7 +44,7 @@ func (t *Tracker) Expire(now time.Time, stood time.Duration) {
 			if t.limits.Lifetime[s] == 0 {
 				continue
 			}
-			for e := sh.lists[s].first; e != nil && !before.Before(e.deadline); e = sh.lists[s].first {
+			for e := sh.lists[s].first; e != nil && !at.Before(e.deadline); e = sh.lists[s].first {
 				if e.hs == nil {
 					sh.MoveLocked(e, StateNone, now)
 				} else {
