@@ -73,6 +73,8 @@ func (f *Finder) measured(e end, h *host, path Path, err error) {
 		return
 	}
 	if err == nil || errors.Is(err, ErrUndecided) {
+		path.Up.keep(h.narrow.Up)
+		path.Down.keep(h.narrow.Down)
 		h.narrow = Path{}
 	}
 	switch {
@@ -96,6 +98,13 @@ func (f *Finder) measured(e end, h *host, path Path, err error) {
 		f.drop(e, h)
 	}
 	h.notUntil = now.Add(h.pause)
+}
+
+// keep takes what is known of a way that a measurement has not decided.
+func (w *Way) keep(known Way) {
+	if w.Undecided && known.Hole {
+		*w = known
+	}
 }
 
 // compare decides without a measurement: where stalls of several connections agree and a new one

@@ -14,7 +14,7 @@ import (
 // where the connection had nothing to wait for of late.
 func TestEnd(t *testing.T) {
 	t.Parallel()
-	both := Path{Up: Way{true, 1280, 1500}, Down: Way{true, 1300, 1500}}
+	both := Path{Up: Way{Hole: true, Passes: 1280, Fails: 1500}, Down: Way{Hole: true, Passes: 1300, Fails: 1500}}
 	slow := with(stallTo("203.0.113.2:443", 1), func(s *flow.Stall) { s.Acked = 300 })
 	elsewhere := with(stallTo("203.0.113.2:5432", 1), func(s *flow.Stall) { s.Acked = 300 })
 	for name, tt := range map[string]struct {

@@ -60,13 +60,14 @@ type Options struct {
 // bytes; 0 = unknown.
 type Path struct {
 	Up, Down Way
-	Rough    bool // the measurement had too little time: a way may be missing, or sizes may not be exact
+	Rough    bool // the measurement had too little time or too much loss: sizes may not be exact
 }
 
 // Way is one direction of a path.
 type Way struct {
 	Hole          bool // packets vanish
 	Passes, Fails int
+	Undecided     bool // the measurement says nothing of it
 }
 
 // ErrUndecided says that a measurement can decide nothing.

@@ -175,7 +175,7 @@ func TestMissing(t *testing.T) {
 	} {
 		inWorld(t, func(w *world) {
 			w.cures, w.opens = true, tt.opens
-			w.paths.find(Path{Down: Way{true, 1400, 1401}}, nil)
+			w.paths.find(Path{Down: Way{Hole: true, Passes: 1400, Fails: 1401}}, nil)
 			s := stallTo(fmt.Sprint("203.0.113.2:", tt.port), 1)
 			s.Acked, s.Missing, s.Heard = 300, 1180, time.Second
 			tt.change(&s)
@@ -196,7 +196,7 @@ func TestMissing(t *testing.T) {
 // that packets vanish. If it fails then another is made, which finds the sizes.
 func TestEarly(t *testing.T) {
 	t.Parallel()
-	both := Path{Up: Way{true, 1280, 1500}, Down: Way{true, 1300, 1500}}
+	both := Path{Up: Way{Hole: true, Passes: 1280, Fails: 1500}, Down: Way{Hole: true, Passes: 1300, Fails: 1500}}
 	for name, tt := range map[string]struct {
 		so     Path
 		held   uint64
@@ -249,10 +249,10 @@ func TestEarly(t *testing.T) {
 // by such.
 func TestRough(t *testing.T) {
 	t.Parallel()
-	for _, second := range []Path{narrow(1400), {Up: Way{true, 1400, 1410}, Rough: true}} {
+	for _, second := range []Path{narrow(1400), {Up: Way{Hole: true, Passes: 1400, Fails: 1410}, Rough: true}} {
 		inWorld(t, func(w *world) {
 			server := netip.MustParseAddr("203.0.113.2")
-			w.paths.find(Path{Up: Way{true, 1334, 1500}, Rough: true}, nil)
+			w.paths.find(Path{Up: Way{Hole: true, Passes: 1334, Fails: 1500}, Rough: true}, nil)
 			w.stalls(up("203.0.113.2:443", 1), 4)
 			if got := w.MSS(netip.Addr{}, server); got != 1294 || len(w.found()) != 0 || w.paths.isPatient() {
 				t.Errorf("MSS %d, findings %+v by a rough measurement", got, w.found())
@@ -262,10 +262,37 @@ func TestRough(t *testing.T) {
 			if got := w.MSS(netip.Addr{}, server); got != 1360 || len(w.found()) != 1 || w.paths.count() != 2 || !w.paths.isPatient() {
 				t.Errorf("MSS %d, findings %+v after %d measurements", got, w.found(), w.paths.count())
 			}
-			w.paths.find(Path{Up: Way{true, 1300, 1500}, Rough: true}, nil)
+			w.paths.find(Path{Up: Way{Hole: true, Passes: 1300, Fails: 1500}, Rough: true}, nil)
 			time.Sleep(lifetime)
 			if got := w.MSS(netip.Addr{}, server); got != 1360 || len(w.found()) != 1 || w.paths.count() != 3 {
 				t.Errorf("MSS %d, findings %+v after %d measurements", got, w.found(), w.paths.count())
+			}
+		})
+	}
+}
+
+// A way that a measurement has found narrow, and then could not decide, as under loss, stays narrow
+// unless the next one finds it clear.
+func TestUndecidedWay(t *testing.T) {
+	t.Parallel()
+	hole := Way{Hole: true, Passes: 1400, Fails: 1401}
+	for _, tt := range []struct {
+		name      string
+		second    Path
+		direction string
+	}{
+		{"undecided again", Path{Up: hole, Down: Way{Undecided: true}, Rough: true}, "both"},
+		{"clear", Path{Up: hole}, "up"},
+	} {
+		inWorld(t, func(w *world) {
+			w.paths.early = Path{Down: Way{Hole: true, Passes: 1280, Fails: 1500}}
+			w.paths.find(Path{Up: hole, Down: Way{Undecided: true}, Rough: true}, nil)
+			w.stalls(up("203.0.113.2:443", 1), 4)
+			w.paths.early = Path{}
+			w.paths.find(tt.second, nil)
+			time.Sleep(15 * time.Second)
+			if all := w.found(); len(all) != 1 || all[0].Direction != tt.direction {
+				t.Errorf("%s: findings %+v, want one of direction %s", tt.name, all, tt.direction)
 			}
 		})
 	}
@@ -482,7 +509,7 @@ func TestBounded(t *testing.T) {
 // direction in which they agree.
 func TestDisagree(t *testing.T) {
 	t.Parallel()
-	both := Path{Up: Way{true, 1400, 1401}, Down: Way{true, 1400, 1401}}
+	both := Path{Up: Way{Hole: true, Passes: 1400, Fails: 1401}, Down: Way{Hole: true, Passes: 1400, Fails: 1401}}
 	for _, tt := range []struct {
 		port     int
 		passes   [2]bool

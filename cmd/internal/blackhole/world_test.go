@@ -202,4 +202,4 @@ func down(server string, client int) flow.Stall {
 	return s
 }
 
-func narrow(passes int) Path { return Path{Up: Way{true, passes, passes + 1}} }
+func narrow(passes int) Path { return Path{Up: Way{Hole: true, Passes: passes, Fails: passes + 1}} }

@@ -146,7 +146,8 @@ func (h *blackHoles) measure(
 
 // pathOf returns what a measurement has found.
 func pathOf(r *pathmtu.Result) (path blackhole.Path, err error) {
-	path.Rough = r.Late
+	path.Rough = r.Late || r.Disagree
+	path.Up.Undecided, path.Down.Undecided = r.Up == nil, r.Down == nil
 	switch r.Verdict {
 	case pathmtu.BlackHoleUp:
 		path.Up = wayOf(r.Up)

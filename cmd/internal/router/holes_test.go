@@ -17,6 +17,7 @@ func TestPathOf(t *testing.T) {
 	fails := 1401
 	clear, narrow := &pathmtu.Sizes{Passes: 1500}, &pathmtu.Sizes{Passes: 1400, Fails: &fails}
 	hole := blackhole.Way{Hole: true, Passes: 1400, Fails: 1401}
+	unknown := blackhole.Way{Undecided: true}
 	for name, tt := range map[string]struct {
 		result    pathmtu.Result
 		path      blackhole.Path
@@ -25,7 +26,9 @@ func TestPathOf(t *testing.T) {
 	}{
 		"clear":           {result: pathmtu.Result{Verdict: pathmtu.Clear, Up: clear, Down: clear}},
 		"both":            {result: pathmtu.Result{Verdict: pathmtu.Both, Up: narrow, Down: narrow}, path: blackhole.Path{Up: hole, Down: hole}},
-		"up, late":        {result: pathmtu.Result{Verdict: pathmtu.BlackHoleUp, Up: narrow, Late: true}, path: blackhole.Path{Up: hole, Rough: true}},
+		"up, late":        {result: pathmtu.Result{Verdict: pathmtu.BlackHoleUp, Up: narrow, Late: true}, path: blackhole.Path{Up: hole, Down: unknown, Rough: true}},
+		"up, and loss":    {result: pathmtu.Result{Verdict: pathmtu.BlackHoleUp, Up: narrow, Disagree: true}, path: blackhole.Path{Up: hole, Down: unknown, Rough: true}},
+		"up, down clear":  {result: pathmtu.Result{Verdict: pathmtu.BlackHoleUp, Up: narrow, Down: clear}, path: blackhole.Path{Up: hole}},
 		"no full segment": {result: pathmtu.Result{Verdict: pathmtu.Undecided, Up: clear}, fails: true, undecided: true},
 		"too late":        {result: pathmtu.Result{Verdict: pathmtu.Undecided, Up: clear, Late: true}, fails: true},
 		"disagreement":    {result: pathmtu.Result{Verdict: pathmtu.Undecided, Up: clear, Disagree: true}, fails: true},
