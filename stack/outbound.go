@@ -14,7 +14,7 @@ import (
 const bodySize = tun.MaxFrame - tun.HeadSize
 
 // copyBelow is the payload size below which a copy into a view of that size is cheaper than giving
-// away the 64 KiB body and clearing a new one.
+// away the 64 KiB body.
 const copyBelow = 4 << 10
 
 // copyScarce is the same when memory is scarce: the body is four times as long as the first
@@ -28,7 +28,7 @@ const yieldAfter = 4 << 20
 // readLoop reads outbound frames until the link ends. A frame's headers have a view of their own
 // (see netstack.Stack.Deliver).
 func (s *Stack) readLoop() error {
-	head, body := netstack.NewView(tun.HeadSize), netstack.NewView(bodySize)
+	head, body := netstack.NewView(tun.HeadSize), netstack.NewBody(bodySize)
 	var in tun.Frame
 	y := s.sched.NewYielder()
 	defer y.Close()
@@ -56,7 +56,7 @@ func (s *Stack) readLoop() error {
 			payload = netstack.CopyView(in.Body)
 		default:
 			payload.CapLength(len(in.Body))
-			body = netstack.NewView(bodySize)
+			body = netstack.NewBody(bodySize)
 		}
 		s.netFor(&in.Headers, in.Head).Deliver(head, payload)
 		head = netstack.NewView(tun.HeadSize)

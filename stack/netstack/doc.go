@@ -31,6 +31,8 @@
 //     closed.
 //   - A receive buffer is twice the window that the client sees. It grows when its size is set and
 //     the client's bytes are read.
+//   - Free views are in the pool viewPool, and their memory of 64 KiB in the last of eleven
+//     chunkPools; a view counts the references to it in the field chunk (body.go).
 //   - Memory that a peek has returned does not change until it is read or the endpoint is closed.
 //   - Accept returns when the endpoint's waiter queue is notified of EventOut. Its error shows in
 //     which state a RST arrived (request.go).
