@@ -119,9 +119,9 @@
 //
 // Over a link of several queues (tun.MultiQueue) the stack has a shard for each (shards.go): a
 // whole Stack, with its own reader, poller, netstack, NAT and connections. The first one is the API
-// of all. Shards beyond Options.Workers share the workers of others. A shard reads its queue, and
-// writes to the clients of its flows by the same queue. So the kernel sends it all packets of these
-// flows, and no packet of an open flow meets another shard.
+// of all. Shards beyond Options.Workers share the workers and the poller of others. A shard reads
+// its queue, and writes to the clients of its flows by the same queue. So the kernel sends it all
+// packets of these flows, and no packet of an open flow meets another shard.
 //
 // The home of a flow is the shard that has read its first packet. Package affinity keeps it. A
 // packet comes by another queue if the number of queues has changed, if an endpoint of datagrams

@@ -9,7 +9,6 @@ import (
 
 	"syntap/stack/nat"
 	"syntap/stack/resolver"
-	"syntap/stack/sched"
 	"syntap/tun"
 	tunflow "syntap/tun/flow"
 )
@@ -76,5 +75,5 @@ func (s routerOfNAT) LocalFailure(err error) { s.localFailure(err) }
 
 // Idle implements nat.Router.
 func (s routerOfNAT) Idle() bool {
-	return !slices.ContainsFunc(s.schedulers, func(w *sched.Scheduler) bool { return !w.Idle() })
+	return !slices.ContainsFunc(s.engines, func(e *engine) bool { return !e.sched.Idle() })
 }

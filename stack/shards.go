@@ -3,6 +3,7 @@
 package stack
 
 import (
+	"errors"
 	"hash/maphash"
 	"net/netip"
 	"slices"
@@ -30,8 +31,9 @@ type shared struct {
 	probes  clientpath.Probes
 	asked   clientpath.Questions
 
-	schedulers []*sched.Scheduler // constant; see schedulerOf
+	engines []*engine // constant; see engineOf
 
+	firsts      atomic.Int32 // first writes that were looked at, since the first shard looked for stalls
 	markedFlows atomic.Int64 // whose client has marked its last segment; changed with Stack.mu held
 
 	// Without further shards nil.
@@ -43,26 +45,46 @@ type shared struct {
 	reading   sync.WaitGroup // shards that may hand frames to others
 }
 
-func newShared(shards int, o Options) *shared {
+// engine runs shards.
+type engine struct {
+	sched  *sched.Scheduler
+	busy   *sched.BusyPoll
+	poller *sched.Poller
+}
+
+func newShared(shards int, o Options) (*shared, error) {
 	all := &shared{
 		memory: budget.New(o.Memory), sockets: affinity.New[connKey](), fragments: maphash.MakeSeed(),
 	}
 	all.waiting.bySource = make(map[netip.Prefix]int)
 	n := min(shards, o.Workers)
 	for range n {
-		all.schedulers = append(all.schedulers, sched.New(o.Workers/n))
+		e := &engine{sched: sched.New(o.Workers / n)}
+		e.busy = sched.NewBusyPoll(e.sched, o.BusyPoll)
+		var err error
+		if e.poller, err = sched.NewPoller(e.busy); err != nil {
+			return nil, errors.Join(err, all.closePollers())
+		}
+		all.engines = append(all.engines, e)
 	}
 	if shards > 1 {
 		all.homes, all.nats = affinity.New[connKey](), nat.NewShards(shards)
 	}
-	return all
+	return all, nil
 }
 
-// schedulerOf returns the scheduler of a shard. If there are more shards than Options.Workers, some
-// share one: more workers would share the processors and end each other's turns, and short turns
-// wake clients more often.
-func (all *shared) schedulerOf(shard int) *sched.Scheduler {
-	return all.schedulers[shard%len(all.schedulers)]
+// engineOf returns the engine of a shard. If there are more shards than Options.Workers, some share
+// one: more workers would share the processors and end each other's turns, and short turns wake
+// clients more often. Each of several pollers on a processor would find a few events at a time.
+func (all *shared) engineOf(shard int) *engine {
+	return all.engines[shard%len(all.engines)]
+}
+
+func (all *shared) closePollers() (err error) {
+	for _, e := range all.engines {
+		err = errors.Join(err, e.poller.Close())
+	}
+	return err
 }
 
 // newPaths returns a shard's memory of paths to clients. All shards learn an MTU that a router

@@ -8,12 +8,12 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"syntap/stack/dial"
 	"syntap/stack/nat/mappings"
-	"syntap/stack/sched"
 	tunflow "syntap/tun/flow"
 	"syntap/tun/tuntest"
 )
@@ -22,21 +22,27 @@ import (
 // but that of their flow.
 const testShards = 3
 
-// No shard has workers of its own beyond Options.Workers: with more shards than that, shards share
-// schedulers, and each scheduler is one of a shard.
-func TestShardsShareWorkers(t *testing.T) {
+// No shard has workers or a poller of its own beyond Options.Workers: with more shards than that,
+// shards share engines, and each engine is one of a shard.
+func TestShardsShareEngines(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ shards, workers, want int }{
 		{1, 1, 1}, {1, 4, 1}, {2, 1, 1}, {8, 1, 1}, {8, 3, 3}, {8, 8, 8}, {2, 4, 2},
 	} {
-		all := newShared(tt.shards, Options{Workers: tt.workers})
-		used := make(map[*sched.Scheduler]bool)
-		for i := range tt.shards {
-			used[all.schedulerOf(i)] = true
+		all, err := newShared(tt.shards, Options{Workers: tt.workers})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if len(used) != tt.want || len(all.schedulers) != tt.want {
-			t.Errorf("%d shards, %d workers: %d schedulers, %d of them used, want %d",
-				tt.shards, tt.workers, len(all.schedulers), len(used), tt.want)
+		used := make(map[*engine]bool)
+		for i := range tt.shards {
+			used[all.engineOf(i)] = true
+		}
+		if len(used) != tt.want || len(all.engines) != tt.want {
+			t.Errorf("%d shards, %d workers: %d engines, %d of them used, want %d",
+				tt.shards, tt.workers, len(all.engines), len(used), tt.want)
+		}
+		if err := all.closePollers(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -211,6 +217,29 @@ func TestShardsShareLimits(t *testing.T) {
 	}
 	if n := router.stats.Datagrams.Evicted.Load(); n != 2*most {
 		t.Errorf("%d mappings have given way, want %d", n, 2*most)
+	}
+}
+
+// The sample of first bytes is one of all shards.
+func TestShardsShareFirst(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	var looks atomic.Int32
+	client := newClient(t, startShards(t, testShards, Options{First: func(uint16) (learn, short bool) {
+		looks.Add(1)
+		return false, false
+	}}, dial.Policy{}))
+	for range 2 * testShards * mostFirst {
+		c := client.dial(t, serverV4, port)
+		if _, err := c.Write([]byte{0}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Close()
+	}
+	if n := looks.Load(); n != mostFirst {
+		t.Errorf("a sample of %d connections, want %d", n, mostFirst)
 	}
 }
 

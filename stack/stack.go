@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 
 	"syntap/stack/clientpath"
 	"syntap/stack/dial"
@@ -17,7 +16,6 @@ import (
 	"syntap/stack/nat"
 	"syntap/stack/netstack"
 	"syntap/stack/peek"
-	"syntap/stack/sched"
 	"syntap/tun"
 )
 
@@ -25,6 +23,7 @@ import (
 // host. It is the shard of the link's first queue, and its methods act on all shards.
 type Stack struct {
 	*shared
+	*engine
 	shard int // place in shared.shards
 
 	o      Options // SetLimits changes some fields, which mu guards
@@ -32,9 +31,6 @@ type Stack struct {
 	dialer *dial.Dialer
 
 	net       *netstack.Stack
-	poller    *sched.Poller
-	sched     *sched.Scheduler
-	busy      *sched.BusyPoll
 	nat       *nat.NAT
 	lingering *linger.Sockets
 
@@ -48,8 +44,7 @@ type Stack struct {
 	chunks      sync.Pool // of *bytes.Reader
 	swept       []*conn   // the sweeper's, between uses empty
 	stood       standstill
-	firsts      atomic.Int32 // first writes of connections that were looked at, since the last look for stalls
-	questions   int          // to clients, since then; the sweeper's
+	questions   int // to clients, since the last look for stalls; the sweeper's
 
 	mu       sync.Mutex        // guards the fields below and the handshake of every connection
 	conns    map[connKey]*conn // handshakes too
@@ -68,13 +63,13 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 		o.Local = o.Host.Contains
 	}
 	queues := tun.Queues(link)
-	all := newShared(len(queues), o)
+	all, err := newShared(len(queues), o)
+	if err != nil {
+		return nil, err
+	}
 	for _, queue := range queues {
 		if err := newShard(all, queue, dialer, o); err != nil {
-			for _, s := range all.shards {
-				err = errors.Join(err, s.poller.Close())
-			}
-			return nil, err
+			return nil, errors.Join(err, all.closePollers())
 		}
 	}
 	return all.shards[0], nil
@@ -83,20 +78,14 @@ func New(link tun.Link, dialer *dial.Dialer, o Options) (*Stack, error) {
 // newShard adds a shard over a queue.
 func newShard(all *shared, link tun.Link, dialer *dial.Dialer, o Options) error {
 	s := &Stack{
-		shared: all, shard: len(all.shards),
-		o: o, link: link, dialer: dialer, sched: all.schedulerOf(len(all.shards)),
-		conns: make(map[connKey]*conn),
+		shared: all, engine: all.engineOf(len(all.shards)), shard: len(all.shards),
+		o: o, link: link, dialer: dialer, conns: make(map[connKey]*conn),
 	}
 	s.lingering = linger.New(s.memory)
 	s.readBuffers.New = func() any { return new([maxRead]byte) }
 	s.gathers.New = func() any { return new(peek.Views) }
 	s.chunks.New = func() any { return new(bytes.Reader) }
 	s.paths = s.newPaths()
-	var err error
-	s.busy = sched.NewBusyPoll(s.sched, o.BusyPoll)
-	if s.poller, err = sched.NewPoller(s.busy); err != nil {
-		return err
-	}
 	s.nat = nat.New(routerOfNAT{s}, s.poller, dialer, &s.stats.Datagrams, s.natOptions())
 	if idle, ok := link.(tun.IdleNotifier); ok && idle.NotifyIdle(s.nat.Flush) {
 		s.nat.JoinBursts()
@@ -109,8 +98,9 @@ func newShard(all *shared, link tun.Link, dialer *dial.Dialer, o Options) error 
 	if s.homes != nil {
 		net.Elsewhere = s.elsewhere
 	}
+	var err error
 	if s.net, err = netstack.New(link, net); err != nil {
-		return errors.Join(err, s.poller.Close())
+		return err
 	}
 	s.net.HandleTCP(s.accept, s.beginsTight)
 	s.net.HandleOthers(s.routeReassembled)
@@ -128,8 +118,10 @@ func (s *Stack) SetLimits(o Options) {
 		s.o.DialTimeout, s.o.HandshakeTimeout, s.o.Keepalive = o.DialTimeout, o.HandshakeTimeout, o.Keepalive
 		s.o.TCPFlows, s.o.HalfOpen, s.o.HalfOpenPerSource = o.TCPFlows, o.HalfOpen, o.HalfOpenPerSource
 		s.mu.Unlock()
-		s.busy.SetLimit(o.BusyPoll)
 		s.nat.SetLimits(o.Datagrams)
+	}
+	for _, e := range s.engines {
+		e.busy.SetLimit(o.BusyPoll)
 	}
 }
 
@@ -146,17 +138,19 @@ func (s *Stack) Run(ctx context.Context) error {
 	s.stopped.Add(len(s.shards))
 	s.reading.Add(len(s.shards))
 	var working sync.WaitGroup
-	for _, w := range s.schedulers {
-		working.Go(w.Run)
+	for _, e := range s.engines {
+		working.Go(e.sched.Run)
+		working.Go(e.poller.Run)
 	}
 	for i, other := range s.shards[1:] {
 		all.Go(func() { errs[i+1] = other.run(ctx, stop) })
 	}
 	errs[0] = s.run(ctx, stop)
 	all.Wait()
-	for _, w := range s.schedulers {
-		w.Close()
+	for _, e := range s.engines {
+		e.sched.Close()
 	}
+	errs = append(errs, s.closePollers())
 	working.Wait()
 	s.o.Host.Close()
 	if err := errors.Join(errs...); err != nil {
@@ -169,7 +163,6 @@ func (s *Stack) Run(ctx context.Context) error {
 // stopAll.
 func (s *Stack) run(ctx context.Context, stopAll func()) error {
 	var serving sync.WaitGroup
-	serving.Go(s.poller.Run)
 	serving.Go(s.nat.Serve)
 	swept := make(chan struct{})
 	serving.Go(func() { s.sweepUntil(swept) })
@@ -193,7 +186,6 @@ func (s *Stack) run(ctx context.Context, stopAll func()) error {
 	s.nat.Close()
 	s.net.Close()
 	s.net.Wait()
-	closeErr = errors.Join(closeErr, s.poller.Close())
 	serving.Wait()
 	s.lingering.Sweep(true)
 	if errors.Is(err, os.ErrClosed) {

@@ -52,7 +52,9 @@ func (c *conn) takeMoved(bit uint32) bool { return c.moved.And(^bit)&bit != 0 }
 // lookForStalls reports the legs of connections that make no progress to Options.Stalled. It costs
 // a moving connection one bit, and an idle one a system call each time that it has become idle.
 func (s *Stack) lookForStalls(y *sched.Yielder) {
-	s.firsts.Store(0)
+	if s.shard == 0 {
+		s.firsts.Store(0)
+	}
 	s.questions = 0
 	s.eachRelayed(y, (*conn).lookForStall)
 }

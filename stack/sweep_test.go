@@ -17,7 +17,7 @@ import (
 
 // many returns a stack with established connections that do nothing, for a number of batches.
 func many(workers, batches int) *Stack {
-	s := &Stack{sched: sched.New(workers), conns: make(map[connKey]*conn)}
+	s := &Stack{engine: &engine{sched: sched.New(workers)}, conns: make(map[connKey]*conn)}
 	s.o.setDefaults()
 	for i := range batches * sweepBatch {
 		c := new(conn)
