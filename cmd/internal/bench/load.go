@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -119,7 +121,7 @@ func roundTrips(c *counter, target string) error {
 	defer conn.Close()
 	message := make([]byte, roundTripSize)
 	for {
-		if err := roundTrip(c, conn, message, patience); err != nil {
+		if err := roundTrip(c, conn, message); err != nil {
 			return err
 		}
 	}
@@ -134,14 +136,32 @@ func datagramTrips(c *counter, target string) error {
 	defer conn.Close()
 	message := make([]byte, roundTripSize)
 	message[0] = askEcho
-	for {
-		if roundTrip(c, conn, message, datagramPatience) != nil {
+	for n := uint64(0); ; n++ {
+		binary.BigEndian.PutUint64(message[1:], n)
+		if datagramTrip(c, conn, message) != nil {
 			c.failed.Add(1)
 		}
 	}
 }
 
-func roundTrip(c *counter, conn net.Conn, message []byte, patience time.Duration) error {
+// datagramTrip skips the answers to earlier messages that were given up: a client that is stopped
+// for its turn finds one later.
+func datagramTrip(c *counter, conn net.Conn, message []byte) error {
+	start := time.Now()
+	_ = conn.SetDeadline(start.Add(datagramPatience))
+	if _, err := conn.Write(message); err != nil {
+		return err
+	}
+	for answer := make([]byte, len(message)); !bytes.Equal(answer, message); {
+		if _, err := conn.Read(answer); err != nil {
+			return err
+		}
+	}
+	c.operation(time.Since(start))
+	return nil
+}
+
+func roundTrip(c *counter, conn net.Conn, message []byte) error {
 	start := time.Now()
 	_ = conn.SetDeadline(start.Add(patience))
 	if _, err := conn.Write(message); err != nil {
