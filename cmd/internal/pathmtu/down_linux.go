@@ -9,9 +9,12 @@ import (
 
 // down is the search for the largest packet that passes from the far end.
 type down struct {
+	search
 	t       *target
 	control controlled
 	headers int
+	top     int // the largest size
+	slow    bool
 	// inverted counts sizes that have failed while a larger one passed, on another connection.
 	inverted int
 	agree    int // rounds in which a size has passed and a larger one failed
@@ -24,79 +27,97 @@ func (t *target) measureDown(ctx context.Context, control controlled, askedFull 
 	if !control.full { // it has less to say than one segment
 		return nil, nil
 	}
-	d := &down{t: t, control: control, headers: headers(t.address.Addr())}
-	top := t.largestDown()
-	full, err := d.try(ctx, top, false)
+	d := &down{t: t, control: control, headers: headers(t.address.Addr()), top: t.largestDown()}
+	full, err := d.try(ctx, d.top, false)
 	askedFull()
-	if err != nil {
-		return nil, err
-	}
 	switch {
+	case err != nil:
+		return nil, err
 	case full.passes:
-		return &Sizes{Passes: top}, nil
+		return &Sizes{Passes: d.top}, nil
 	case full.limit != 0:
 		return &Sizes{Passes: full.limit}, nil
 	case !full.stalls:
 		return nil, nil
 	}
-	s := search{t.floor(), top}
-	slow := false
-	for confirmed := false; !confirmed && ctx.Err() == nil; {
-		t.progress("down: %d bytes pass, %d do not", s.lo, s.hi)
-		sizes, again := s.next(), s.done() || d.hurry(ctx)
-		switch {
-		case again:
-			sizes = []int{s.lo, s.hi, s.hi} // where the first fails, the far end is slow
-		case s.lo < 1280 && s.hi > 1280:
-			sizes = append([]int{1280}, (&search{1280, s.hi}).next()...)
-		}
-		passes, fails, err := d.round(ctx, sizes, again)
-		if err != nil {
-			return nil, err
-		}
-		if again && passes == top {
-			return &Sizes{Passes: top}, nil
-		}
-		if again && passes == s.hi { // the earlier loss was chance
-			s = search{passes, top}
-			continue
-		}
-		if slow = again && passes < s.lo && fails != 0; slow {
-			continue
-		}
-		if passes <= s.lo && fails == 0 { // it sends no such sizes: the earlier loss was chance
-			a, err := d.try(ctx, s.hi, true)
-			switch {
-			case err != nil:
-				return nil, err
-			case a.limit != 0:
-				return &Sizes{Passes: a.limit}, nil
-			case a.passes && s.hi == top:
-				return &Sizes{Passes: top}, nil
-			case a.passes:
-				s = search{s.hi, top}
-				continue
-			case !a.stalls:
-				return &Sizes{Passes: s.lo}, nil
-			}
-			break
-		}
-		s.tried(passes, fails)
-		confirmed = again
-		if fails != 0 && passes != 0 {
-			d.agree++
-		}
-		if d.agree >= 2 && d.inverted == 0 {
-			t.narrow(false, s.lo, s.hi)
+	d.search = search{t.floor(), d.top}
+	for ctx.Err() == nil {
+		if result, err := d.narrow(ctx); result != nil || err != nil {
+			return result, err
 		}
 	}
-	if d.inverted >= mostDisagree {
+	return d.result()
+}
+
+// narrow tries the sizes of a round. It returns the result if there is one.
+func (d *down) narrow(ctx context.Context) (*Sizes, error) {
+	d.t.progress("down: %d bytes pass, %d do not", d.lo, d.hi)
+	sizes, last := d.next(), d.done() || d.hurry(ctx)
+	switch {
+	case last:
+		sizes = []int{d.lo, d.hi, d.hi} // where the first fails, the far end is slow
+	case d.lo < 1280 && d.hi > 1280:
+		sizes = append([]int{1280}, (&search{1280, d.hi}).next()...)
+	}
+	passes, fails, err := d.round(ctx, sizes, last)
+	switch {
+	case err != nil:
+		return nil, err
+	case last && passes == d.top:
+		return &Sizes{Passes: d.top}, nil
+	case last && passes == d.hi: // the earlier loss was chance
+		d.search = search{passes, d.top}
+		return nil, nil
+	}
+	d.slow = last && passes < d.lo && fails != 0
+	switch {
+	case d.slow:
+		return nil, nil
+	case passes <= d.lo && fails == 0: // it sends no such sizes
+		return d.tryHi(ctx)
+	}
+	d.tried(passes, fails)
+	if fails != 0 && passes != 0 {
+		d.agree++
+	}
+	if d.agree >= 2 && d.inverted == 0 {
+		d.t.narrow(false, d.lo, d.hi)
+	}
+	if last {
+		return d.result()
+	}
+	return nil, nil
+}
+
+// tryHi tries the smallest size that has failed again: that may have been chance. It returns the
+// result if there is one.
+func (d *down) tryHi(ctx context.Context) (*Sizes, error) {
+	a, err := d.try(ctx, d.hi, true)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.limit != 0:
+		return &Sizes{Passes: a.limit}, nil
+	case a.passes && d.hi == d.top:
+		return &Sizes{Passes: d.top}, nil
+	case a.passes:
+		d.search = search{d.hi, d.top}
+		return nil, nil
+	case !a.stalls:
+		return &Sizes{Passes: d.lo}, nil
+	}
+	return d.result()
+}
+
+// result returns the sizes that the search has come to.
+func (d *down) result() (*Sizes, error) {
+	switch {
+	case d.inverted >= mostDisagree:
 		return nil, errDisagree
-	}
-	if slow {
+	case d.slow:
 		return nil, errors.New("the far end answers too slowly, in all sizes")
 	}
-	return &Sizes{s.lo, &s.hi, true}, nil
+	return &Sizes{d.lo, &d.hi, true}, nil
 }
 
 // answer is what the far end did with a size.
