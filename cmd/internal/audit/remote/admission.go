@@ -1,3 +1,5 @@
+//go:build linux
+
 package remote
 
 import (
@@ -6,6 +8,7 @@ import (
 	"time"
 
 	"syntap/cmd/internal/record"
+	"syntap/cmd/internal/record/compact"
 	"syntap/tun/flow"
 )
 
@@ -62,4 +65,54 @@ func (a *admission) announce(announce func(kept *record.Gap)) {
 	if kept.Refused > 0 {
 		announce(&kept)
 	}
+}
+
+// CountOpen makes admission keep room for the number of records that f returns: the handshakes and
+// datagrams that have begun and have no record yet. Admission calls f, which must not block.
+func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
+
+// Admission returns whether a connection may begin at the time now. It is called for every SYN.
+func (l *Log) Admission(now time.Time) flow.Admission {
+	s := l.state()
+	stuck := s&handshakesWait != 0 || s&handshakesGated != 0 && l.full(now)
+	return l.admission.decide(now, stuck, stuck, l.announce)
+}
+
+// DatagramAdmission returns whether a flow without a handshake may begin at the time now. Sinks
+// without records of datagrams keep none out.
+func (l *Log) DatagramAdmission(now time.Time) flow.Admission {
+	s := l.state()
+	full := s&handshakesGated != 0 && l.full(now)
+	stuck := s&handshakesWait != 0 || full
+	return l.admission.decide(now, stuck, s&datagramsWait != 0 || full && s&datagramsGated != 0, l.announce)
+}
+
+// slow is how long the keeper may take nothing while there is something.
+const slow = time.Second
+
+// full reports whether the keeper does not read, or has no room for all that is on its way or has
+// yet to come.
+func (l *Log) full(now time.Time) bool {
+	open := 0
+	if f := l.opened.Load(); f != nil {
+		open = (*f)()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := l.end.Posted(takenWord)
+	if taken != l.taken {
+		l.taken, l.moved = taken, now
+	}
+	onTheirWay := l.messages - taken
+	late := onTheirWay > 0 && now.Sub(l.moved) > slow
+	if late && l.end.Ring() { // this process has stood still, and the keeper does not know of them
+		l.moved, late = now, false
+	}
+	return late || uint64(open)+onTheirWay >= l.end.Posted(roomWord)
+}
+
+func (l *Log) announce(kept *record.Gap) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.put(&compact.Item{Gap: kept})
 }

@@ -76,34 +76,12 @@ func (l *Log) OnWritten(f func(k flow.Key, serverISN uint32, opening *record.Ope
 // may leave, like a connection. f must not block.
 func (l *Log) OnDatagramWritten(f func(*flow.Datagram)) { l.sent.Store(&f) }
 
-// CountOpen makes admission keep room for the number of records that f returns: the handshakes and
-// datagrams that have begun and have no record yet. Admission calls f, which must not block.
-func (l *Log) CountOpen(f func() int) { l.opened.Store(&f) }
-
 // CountFrames sets the function whose counters go into the account of the router.
 func (l *Log) CountFrames(f func() record.Frames) { l.counted.Store(&f) }
 
 // OnSearched has f called with the result of each search for the owner of a datagram whose record
 // asks for it.
 func (l *Log) OnSearched(f func(result uint8)) { l.results.Store(&f) }
-
-// asker is what gets answers.
-type asker struct {
-	take func(answer []byte) error
-	left func()
-}
-
-// OnAnswered has take called with each answer to a question of Ask, and left when there will be no
-// more. An error of take says that no keeper answers so.
-func (l *Log) OnAnswered(take func(answer []byte) error, left func()) {
-	l.answers.Store(&asker{take, left})
-}
-
-// Ask asks the keeper (Options.Serve), and reports whether the questions are on their way. It never
-// blocks.
-func (l *Log) Ask(questions []byte) bool {
-	return l.end.Send(append([]byte{asked}, questions...))
-}
 
 // Record takes a handshake. It never blocks: a record for which there is no room is lost, counted
 // and announced.
@@ -238,43 +216,6 @@ func (l *Log) passed(a awaited) {
 	}
 }
 
-// Reload has the keeper write to the sinks of the config that it has read itself: all of them, or
-// none where one cannot be opened.
-func (l *Log) Reload(ctx context.Context) error {
-	if !l.askReload() {
-		return errors.New("ask for other logs: the keeper does not read")
-	}
-	select {
-	case err := <-l.reloaded:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (l *Log) askReload() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.end.Send([]byte{askReload}) {
-		return false
-	}
-	l.sentOne()
-	return true
-}
-
-// Say sends words for Options.Said of the Writer, and reports whether they are on their way. It
-// never blocks.
-func (l *Log) Say(words []byte) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.message = append(append(l.message[:0], said), words...)
-	if !l.end.SendLater(l.message) {
-		return false
-	}
-	l.sentOne()
-	return true
-}
-
 // take takes a message of the keeper.
 func (l *Log) take(m []byte) error {
 	kind, m := m[0], m[1:]
@@ -348,52 +289,6 @@ func (l *Log) Stats() Stats {
 		},
 		Refused: l.admission.refused.Load(),
 	}
-}
-
-// Admission returns whether a connection may begin at the time now. It is called for every SYN.
-func (l *Log) Admission(now time.Time) flow.Admission {
-	s := l.state()
-	stuck := s&handshakesWait != 0 || s&handshakesGated != 0 && l.full(now)
-	return l.admission.decide(now, stuck, stuck, l.announce)
-}
-
-// DatagramAdmission returns whether a flow without a handshake may begin at the time now. Sinks
-// without records of datagrams keep none out.
-func (l *Log) DatagramAdmission(now time.Time) flow.Admission {
-	s := l.state()
-	full := s&handshakesGated != 0 && l.full(now)
-	stuck := s&handshakesWait != 0 || full
-	return l.admission.decide(now, stuck, s&datagramsWait != 0 || full && s&datagramsGated != 0, l.announce)
-}
-
-// slow is how long the keeper may take nothing while there is something.
-const slow = time.Second
-
-// full reports whether the keeper does not read, or has no room for all that is on its way or has
-// yet to come.
-func (l *Log) full(now time.Time) bool {
-	open := 0
-	if f := l.opened.Load(); f != nil {
-		open = (*f)()
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	taken := l.end.Posted(takenWord)
-	if taken != l.taken {
-		l.taken, l.moved = taken, now
-	}
-	onTheirWay := l.messages - taken
-	late := onTheirWay > 0 && now.Sub(l.moved) > slow
-	if late && l.end.Ring() { // this process has stood still, and the keeper does not know of them
-		l.moved, late = now, false
-	}
-	return late || uint64(open)+onTheirWay >= l.end.Posted(roomWord)
-}
-
-func (l *Log) announce(kept *record.Gap) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.put(&compact.Item{Gap: kept})
 }
 
 // ErrKeeper is the error of a keeper that has ended first.
