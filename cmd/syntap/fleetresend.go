@@ -84,7 +84,7 @@ func resendAll(cmd *cobra.Command, c *config.Config, since time.Time) error {
 		}
 		o := resend.Options{
 			Path: sink.Path, ID: fleet.LogID{Router: router, Log: place.Log}, First: place.Begin, Last: place.Seq,
-			Since: since, Fields: fleet.FieldsOf(c.Fleet.Fields), Wait: resendWait,
+			Since: since, Fields: fleet.FieldsOf(c.Fleet.Keys()), Wait: resendWait,
 		}
 		if err := resendTo(cmd, s, o); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s.URL, err))

@@ -51,7 +51,7 @@ func Default() *Config {
 			TCPFlows: 16384, TCPFlowsPerSource: 4096, UDPFlows: 16384, UDPFlowsPerSource: 4096,
 			HalfOpen: 4096, HalfOpenPerSource: 1024, Memory: 256 * MiB,
 		},
-		Fleet: Fleet{Fields: []string{AllFields}, Delay: time.Second, Spool: 10 * GiB, OnFull: Count},
+		Fleet: Fleet{Fields: []string{allFields}, Delay: time.Second, Spool: 10 * GiB, OnFull: Count},
 		Log:   Log{Level: "info", Format: "text"},
 	}
 }

@@ -20,7 +20,7 @@ type Fleet struct {
 	Stores []FleetStore  `yaml:"stores"` // each gets every record
 	Query  []FleetStore  `yaml:"query"`  // for those who read; none: Stores
 	Log    string        `yaml:"log"`    // path of the JSON log; "": the first one of tap.log
-	Fields []string      `yaml:"fields"` // members of records that leave the host, or AllFields, MinimalFields
+	Fields []string      `yaml:"fields"` // members of records that leave the host, or one of the words below
 	Delay  time.Duration `yaml:"delay"`  // the most that a record waits for others
 	Spool  Size          `yaml:"spool"`  // rotated files kept beyond max_files while a store lacks their records
 	OnFull OnFull        `yaml:"on_full"`
@@ -39,9 +39,25 @@ type FleetStore struct {
 
 // Words of [Fleet.Fields].
 const (
-	AllFields     = "all"
-	MinimalFields = "minimal" // time, addresses, ports, outcome, and the chain
+	allFields     = "all"
+	minimalFields = "minimal"
 )
+
+// minimal are the members by which connections are found, and by which their records join.
+var minimal = []string{
+	"proto", "outcome", "family", "src", "sport", "dst", "dport", "handshake_seq", "datagram_seq",
+}
+
+// Keys returns the keys of the members of records that leave the host; nil = all do.
+func (f *Fleet) Keys() []string {
+	switch {
+	case slices.Contains(f.Fields, allFields):
+		return nil
+	case slices.Contains(f.Fields, minimalFields):
+		return slices.Concat(f.Fields, minimal)
+	}
+	return f.Fields
+}
 
 // FleetAnchor is the anchor in the stores of the fleet.
 const FleetAnchor = "fleet"
@@ -154,7 +170,7 @@ func loopback(host string) bool {
 }
 
 func parseField(s string) (string, error) {
-	words := append(schema.Keys(), AllFields, MinimalFields)
+	words := append(schema.Keys(), allFields, minimalFields)
 	if slices.Contains(words, s) {
 		return s, nil
 	}
@@ -189,7 +205,7 @@ func (d *document) validateFleet(f *Fleet, sinks []Sink) {
 			}
 		}
 	}
-	if i := slices.Index(f.Fields, AllFields); i >= 0 && len(f.Fields) > 1 {
+	if i := slices.Index(f.Fields, allFields); i >= 0 && len(f.Fields) > 1 {
 		d.blame(errors.New("leaves nothing to add"), fmt.Sprintf("fleet.fields[%d]", i))
 	}
 	switch shipped := f.Sink(sinks); {

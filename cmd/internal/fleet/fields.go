@@ -7,12 +7,6 @@ import (
 	"syntap/cmd/internal/record"
 )
 
-// Words that stand for members of records.
-const (
-	AllFields     = "all"
-	MinimalFields = "minimal"
-)
-
 // Fields are the members of records that leave the host.
 type Fields struct {
 	keep map[string]bool // nil = all
@@ -21,24 +15,14 @@ type Fields struct {
 // kept are the members without which a record is none.
 var kept = []string{"time", "level", "msg", "seq", "run_id", "prev", "hash"}
 
-// minimal are the members by which connections are found, and by which their records join.
-var minimal = []string{
-	"proto", "outcome", "family", "src", "sport", "dst", "dport", "handshake_seq", "datagram_seq",
-}
-
-// FieldsOf returns the fields of a list of keys, or of one of the words.
+// FieldsOf returns the fields of a list of keys; without keys, all.
 func FieldsOf(keys []string) Fields {
-	if slices.Contains(keys, AllFields) || len(keys) == 0 {
+	if len(keys) == 0 {
 		return Fields{}
 	}
 	keep := make(map[string]bool)
 	for _, key := range slices.Concat(kept, keys) {
 		keep[key] = true
-	}
-	if keep[MinimalFields] {
-		for _, key := range minimal {
-			keep[key] = true
-		}
 	}
 	return Fields{keep}
 }

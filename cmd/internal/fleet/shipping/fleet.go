@@ -71,7 +71,7 @@ func (f *Fleet) Prepare(c *config.Config) (*Shipment, error) {
 		all = append(all, fleet.Destination{Name: name, URL: store.URL, Receiver: r})
 	}
 	o := fleet.Options{
-		Router: router(&c.Fleet), Path: sink.Path, Fields: fleet.FieldsOf(c.Fleet.Fields), Delay: c.Fleet.Delay,
+		Router: router(&c.Fleet), Path: sink.Path, Fields: fleet.FieldsOf(c.Fleet.Keys()), Delay: c.Fleet.Delay,
 		Destinations: all, Logger: f.logger, Written: f.end(sink.Path).Load,
 	}
 	if former := f.now.Load(); former != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"syntap/cmd/internal/config"
 	"syntap/cmd/internal/fleet"
 	"syntap/cmd/internal/fleet/fleettest"
 	"syntap/cmd/internal/fleet/otlp"
@@ -16,8 +17,9 @@ func TestSizes(t *testing.T) {
 	if os.Getenv("SYNTAP_SOAK") == "" {
 		t.Skip("measures for the text: SYNTAP_SOAK=1")
 	}
-	for _, fields := range []string{fleet.AllFields, fleet.MinimalFields} {
-		t.Run(fields, func(t *testing.T) { measure(t, fleet.FieldsOf([]string{fields})) })
+	for _, word := range []string{"all", "minimal"} {
+		c := config.Fleet{Fields: []string{word}}
+		t.Run(word, func(t *testing.T) { measure(t, fleet.FieldsOf(c.Keys())) })
 	}
 }
 
