@@ -248,6 +248,7 @@ func TestTakeOver(t *testing.T) {
 func takeOver(t *testing.T, c route.Config, name string, change func(*route.Config)) {
 	lab := tuntest.NewLab(t)
 	ns := lab.Router
+	ns.Run("nft", tracks) // as the table of the run that died
 	c.StateDir = t.TempDir()
 	before := ns.State()
 	fresh := c

@@ -86,7 +86,7 @@ type Config struct {
 	Resolvers func() []netip.Addr `json:"-"`
 
 	Underlay Underlay // found by Configure
-	tracked  bool     // connection tracking has seen the connections of other machines begin
+	tracked  tracked  // families of which connection tracking has seen connections begin
 	open     []flow   // connections that were open before, which stay outside; of the table alone
 }
 

@@ -113,7 +113,7 @@ func (h *Host) survey() (err error) {
 	}
 	h.noteSameMark()
 	if !h.config.ByRules {
-		h.config.tracked = tracking()
+		h.config.tracked = trackedNow()
 	}
 	return h.checkFree()
 }

@@ -3,20 +3,11 @@ package route
 import (
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// tracking reports whether connection tracking is at work in the calling thread's network
-// namespace.
-func tracking() bool {
-	b, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
-	return err == nil && strings.TrimSpace(string(b)) != "0"
-}
 
 // maxOpenFlows bounds the connections that are noted. Beyond it, connection tracking knows those
 // whose packets it has seen.

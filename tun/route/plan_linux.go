@@ -29,7 +29,7 @@ func Plan(c Config, mtu, queues int) ([]string, error) {
 		if c.Underlay, _, err = survey(k, c); err != nil {
 			return nil, err
 		}
-		c.tracked = tracking()
+		c.tracked = trackedNow()
 	}
 	for _, s := range c.steps() {
 		if s.why != "" {

@@ -269,9 +269,13 @@ func (s *steering) forwarded() {
 	var midstream, first, forwarded chainRules
 	// The entry of a client's connection may have been flushed. Without connection tracking before,
 	// the connection is older than the router.
-	if s.tracked {
+	if s.tracked != (tracked{}) {
 		midstream.add(nft.SourcePortOutside(s.first, s.last), nft.Accept)
+	}
+	if s.tracked.ipv4 {
 		midstream.add(nft.Source4.In("sources4"), nft.Goto("destination"))
+	}
+	if s.tracked.ipv6 {
 		midstream.add(nft.Source6.In("sources6"), nft.Goto("destination"))
 	}
 	first.add(nft.NotUnicast, nft.Accept)

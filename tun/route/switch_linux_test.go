@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,4 +110,62 @@ func TestOpenedMeanwhile(t *testing.T) {
 			}
 		}
 	})
+}
+
+// tracks makes a table that has the kernel track connections.
+const tracks = "add table inet other; add chain inet other forward { type filter hook forward priority 0; }; " +
+	"add rule inet other forward ct state established accept"
+
+// TestForwardedOpenBefore keeps a connection of a LAN client that began while nothing was tracked,
+// though entries of an earlier time are left, and one that was tracked.
+func TestForwardedOpenBefore(t *testing.T) {
+	t.Parallel()
+	for name, tracked := range map[string]bool{"tracked": true, "not tracked": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			openBefore(t, tracked)
+		})
+	}
+}
+
+func openBefore(t *testing.T, tracked bool) {
+	lab := tuntest.NewLab(t)
+	go echo(lab.Server.Listen("tcp", ":7"))
+	roundTrip := func(c net.Conn) {
+		t.Helper()
+		b := []byte("x")
+		if err := c.SetDeadline(time.Now().Add(tuntest.Patience)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(b); err != nil {
+			t.Error(err)
+		} else if _, err := c.Read(b); err != nil {
+			t.Error(err)
+		}
+	}
+	dial := func() net.Conn {
+		c, err := lab.Client.Dial(t.Context(), "tcp", net.JoinHostPort(tuntest.ServerAddr4, "7"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		roundTrip(c)
+		return c
+	}
+	lab.Router.Run("nft", tracks)
+	dial()
+	if !tracked {
+		lab.Router.Run("nft", "delete table inet other")
+	}
+	client := dial()
+	c := tracking()
+	c.Sources = prefixes("192.0.2.0/24")
+	open(t, lab.Router, c.Name)
+	h := configure(t, lab.Router, c)
+	defer closeHost(t, h)
+	roundTrip(client)
+	got := strings.Contains(lab.Router.Run("nft", "list", "chain", "inet", c.Name, "forwarded_midstream"), "sources4")
+	if got != tracked {
+		t.Errorf("segments in the middle of a connection enter: %v, want %v", got, tracked)
+	}
 }

@@ -57,5 +57,8 @@ type Skip struct{ Family, From, To int }
 // Way is a lookup for packets of the router's own sockets.
 type Way struct{ Family, Priority, Table, SuppressPrefixLength int }
 
-// flow is a TCP connection: local and remote address.
+// flow is the local and the remote address of a connection, or of datagrams.
 type flow [2]netip.AddrPort
+
+// tracked are the families whose connections have been tracked since they began.
+type tracked struct{ ipv4, ipv6 bool }
