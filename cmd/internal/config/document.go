@@ -11,6 +11,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+
+	"syntap/cmd/internal/hint"
 )
 
 // document reads the values of one YAML document and collects everything that is wrong with them.
@@ -93,6 +95,9 @@ func (d *document) failSyntax(data []byte, err error) {
 			p.place = placeOf(data, e.Mark.Index)
 		}
 		p.err = errors.New(printable(text))
+		if at := e.Mark.Index; at < len(data) && data[at] == '\t' {
+			p.err = hint.Usage(p.err, "indent with spaces: YAML takes no tabs there")
+		}
 	}
 	d.problems = append(d.problems, p)
 }

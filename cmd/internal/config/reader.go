@@ -151,7 +151,11 @@ func addressSet(d *document, dst *AddressSet, words ...string) reader {
 				return s, nil
 			}
 			if !strings.ContainsAny(s, ".:/") {
-				return "", fmt.Errorf("%s is neither a prefix nor one of %s", quote(s), join(words))
+				other := join(words)
+				if len(words) > 1 {
+					other = "one of " + other
+				}
+				return "", fmt.Errorf("%s is neither a prefix nor %s", quote(s), other)
 			}
 			prefix, err := parsePrefix(s)
 			return prefix.String(), err
