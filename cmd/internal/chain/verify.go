@@ -156,7 +156,7 @@ func (v *verifier) read(name string, r io.Reader) {
 		case err == io.EOF && len(line) == 0:
 			return
 		case err == bufio.ErrBufferFull:
-			v.broken("%s: the line after seq %d is longer than any record", name, v.Last)
+			v.broken("%s: %s is longer than any record", name, v.line())
 			for err == bufio.ErrBufferFull {
 				_, err = lines.ReadSlice('\n')
 			}
@@ -182,12 +182,20 @@ func skipEmpty(r *bufio.Reader) {
 	}
 }
 
+// line names the line that is read.
+func (v *verifier) line() string {
+	if v.Records == 0 {
+		return "the first line"
+	}
+	return fmt.Sprintf("the line after seq %d", v.Last)
+}
+
 func (v *verifier) check(file string, line []byte) {
 	var r record.Line
 	r.Scan(line) // an alteration behind the number is found by the hash
 	seq, ok := r.Seq()
 	if !ok {
-		v.broken("%s: the line after seq %d is not a record", file, v.Last)
+		v.broken("%s: %s is not a record", file, v.line())
 		return
 	}
 	v.Records++

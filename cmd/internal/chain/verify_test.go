@@ -52,7 +52,7 @@ func TestOddLines(t *testing.T) {
 		{first + "\x00\n" + second, []string{"log: the line after seq 1 is not a record"}},
 		{first + "a\nb\nc\n" + second, []string{"log: the line after seq 1 is not a record"}},
 		{first + strings.Repeat("\n", 1<<22) + second, []string{"log: the line after seq 1 is not a record"}},
-		{"\ufeff\n" + second, []string{"log: the line after seq 0 is not a record", atBegin}},
+		{"\ufeff\n" + second, []string{"log: the first line is not a record", atBegin}},
 	} {
 		v := verifier{chain: record.NewChain(nil)}
 		v.read("log", strings.NewReader(tt.log))

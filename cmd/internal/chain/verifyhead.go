@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -20,7 +21,9 @@ func (v *verifier) findHeads(ctx context.Context, files []string, o Verifying) e
 	for _, path := range o.Heads {
 		heads, err := ReadHeads(v.chain, path)
 		if err == nil && len(heads) == 0 {
-			err = fmt.Errorf("%s: no head of a log", path)
+			if _, err = os.Stat(path); err == nil {
+				err = fmt.Errorf("%s: no head of a log", path)
+			}
 		}
 		if err != nil {
 			return err
