@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/charmbracelet/x/term"
@@ -184,7 +185,11 @@ func measureMTU(
 		Host: host, Address: firstOpen(ctx, addresses, port), Path: path, Progress: progress, Timeout: timeout,
 	})
 	if err != nil {
-		return nil, hint.Usage(err, "name a port on which the host accepts connections, as HOST:PORT")
+		remedy := "name a port on which the host accepts connections, as HOST:PORT"
+		if errors.Is(err, syscall.ENETUNREACH) {
+			remedy = `"ip route get ADDRESS" shows whether this host has a route`
+		}
+		return nil, hint.Usage(err, remedy)
 	}
 	return result, nil
 }
