@@ -49,7 +49,7 @@ func (h *host) explains(s flow.Stall, up bool) bool {
 	if s.ClientLeg && up {
 		return s.Packet > h.finding.Passes
 	}
-	return !s.Clamped
+	return !s.Clamped || h.finding.Passes == 0 && int(s.AdvMSS) > h.finding.Clamp
 }
 
 // coversLate reports whether a host's finding is likely to be the reason for which a connection is

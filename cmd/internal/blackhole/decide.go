@@ -21,6 +21,7 @@ const (
 	stuckFor    = 15 * time.Second // since a stall was seen: it lasts, or did as the measurement began
 	askPause    = 10 * time.Second // between two questions of whether a host is there
 	likely      = 1280             // bytes that pass; RFC 8200 §5, and IPv4 paths below it are rare
+	least       = 576              // the same of an IPv4 path below it (RFC 791 §3.1)
 )
 
 // measureServer begins a measurement of the path to a server, if one is due. The lock is held.
@@ -110,7 +111,7 @@ func (w *Way) keep(known Way) {
 // compare decides without a measurement: where stalls of several connections agree and a new one
 // opens, or where one has gone on after a new one has opened. The lock is held.
 func (f *Finder) compare(e end, h *host, up bool, now time.Time) {
-	agree, outlasts, ask := 0, false, false
+	agree, outlasts, ask, narrower := 0, false, false, h.finding != nil
 	for i := range h.stalls {
 		s := &h.stalls[i]
 		if s.up != up || now.Sub(s.seen) >= agreement {
@@ -145,6 +146,7 @@ func (f *Finder) compare(e end, h *host, up bool, now time.Time) {
 			case disagree:
 				f.tell(e, h)
 			default:
+				h.narrower, h.notUntil = h.narrower || narrower, time.Time{}
 				f.found(e, h, path, record.Medium, time.Now())
 			}
 		})
@@ -236,7 +238,7 @@ func (f *Finder) found(e end, h *host, path Path, sure record.Confidence, now ti
 		next.Family = 6
 	}
 	next.Passes, next.Fails = path.narrowest()
-	next.Clamp = int(clampOf(a, path))
+	next.Clamp = int(h.clampOf(a, path))
 	for i := range h.stalls {
 		s := &h.stalls[i]
 		next.Stalls = append(next.Stalls, stallOf(&s.Stall))
@@ -286,14 +288,24 @@ func (f *Finder) judgeAtEnd(now time.Time) {
 	}
 }
 
-// clampOf returns the MSS that cures the path to an address.
-func clampOf(a netip.Addr, p Path) packet.MSS {
-	least := packet.MSS(536)
+// clampOf returns the MSS that cures the path to a host's address.
+func (h *host) clampOf(a netip.Addr, p Path) packet.MSS {
+	floor, assumed := packet.MSS(536), likely
 	if a.Is6() {
-		least = 1220
+		floor = 1220
+	}
+	if h.narrower {
+		assumed = least
 	}
 	passes, _ := p.narrowest()
-	return max(least, packet.MTU(cmp.Or(passes, likely)).MSS(a.Is6()))
+	return max(floor, packet.MTU(cmp.Or(passes, assumed)).MSS(a.Is6()))
+}
+
+// isTooWide reports whether a connection to a server hangs although it keeps to a finding that
+// knows no size, and may keep to less.
+func (h *host) isTooWide(s flow.Stall) bool {
+	return !s.ClientLeg && s.Remote.Addr().Is4() && h.finding.Passes == 0 && !h.narrower &&
+		s.Clamped && int(s.AdvMSS) <= h.finding.Clamp
 }
 
 func (p Path) hole() bool { return p.Up.Hole || p.Down.Hole }
@@ -323,7 +335,7 @@ func (f *Finder) drop(e end, h *host) {
 	if h.finding == nil {
 		return
 	}
-	h.finding = nil
+	h.finding, h.narrower = nil, false
 	clear(h.flows)
 	f.leaveVicinity(e)
 }

@@ -42,7 +42,8 @@
 // lost within ten seconds after the SYN. Of ACKs and bytes that are missing, for three seconds a
 // server has sent them again four times (RFC 6298 with 200 ms); one in 10,000 such segments is lost
 // so often under 10 % loss. Such a finding has medium confidence and knows no size; its clamp is
-// for packets of 1280 bytes. Where findings are applied, an upload over IPv4 has its DF bit cleared
+// for packets of 1280 bytes, and where connections over IPv4 that keep to it show the same again,
+// for 576. Where findings are applied, an upload over IPv4 has its DF bit cleared
 // on trial after four timeouts and five seconds, if a new connection has opened and a full segment
 // was lost since: that it goes on then is evidence too, even if nothing short was acknowledged
 // before. The same decides where a measurement cannot, since the far end says too little, and on

@@ -121,6 +121,7 @@ type host struct {
 	narrow   Path      // without exact sizes, while measurements go on or fail
 	since    time.Time // when narrow was found
 	used     bool      // since the finding was made, or renewed
+	narrower bool      // than the likely size, which is assumed where none is known
 	flows    map[flow.Key]*cure
 }
 
@@ -182,7 +183,7 @@ func (f *Finder) Stalled(s flow.Stall) {
 		if server := s.Key.Server.Addr(); server != a && !e.client && len(f.alias) < mostHosts {
 			f.alias[server] = a
 		}
-		if h.finding != nil {
+		if h.finding != nil && !(hides && h.isTooWide(s)) {
 			if hides || h.coversLate(s, up) {
 				f.cure(h, s, up)
 			}
@@ -309,7 +310,7 @@ func (f *Finder) mss(e end) packet.MSS {
 		h.used = true
 		return packet.MSS(h.finding.Clamp)
 	} else if h != nil && h.narrow.hole() {
-		return clampOf(e.addr, h.narrow)
+		return h.clampOf(e.addr, h.narrow)
 	}
 	if v := f.near[e.around()]; v != nil && v.finding != nil {
 		return packet.MSS(v.finding.Clamp)

@@ -154,6 +154,47 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
+// A path over IPv4 may be narrower than a finding without sizes assumes. Connections that keep to
+// that show it as the first ones have shown the hole, and are cured, too.
+func TestNarrowerThanLikely(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		stall func(server string, client int) flow.Stall
+		host  string
+		clamp int
+		freed bool
+		reset bool
+	}{
+		"up":         {stall: up, host: "203.0.113.2:5432", clamp: 536, freed: true},
+		"down":       {stall: down, host: "203.0.113.2:5432", clamp: 536, reset: true},
+		"down, IPv6": {stall: down, host: "[2001:db8::2]:5432", clamp: 1220},
+	} {
+		inWorld(t, func(w *world) {
+			w.opens, w.cures = true, true
+			clamped := func(mss uint32) flow.Stall {
+				return with(tt.stall(tt.host, int(mss)), func(s *flow.Stall) { s.Clamped, s.AdvMSS, s.SndMSS = true, mss, mss })
+			}
+			w.stalls(tt.stall(tt.host, 1), 5)
+			w.stalls(tt.stall(tt.host, 2), 5)
+			w.stalls(clamped(1208), 5)
+			w.stalls(clamped(1209), 10)
+			w.stalls(clamped(524), 10) // short packets vanish, too: it is something else
+			w.stalls(clamped(525), 10)
+			all := w.found()
+			if got := all[len(all)-1]; got.Clamp != tt.clamp || got.Passes != 0 || len(w.told) > 2 {
+				t.Errorf("%s: %d findings, the last %+v, want the clamp %d", name, len(w.told), got, tt.clamp)
+			}
+			freed, reset := w.freed[clamped(1209).Key] > 0, w.reset[clamped(1209).Key] > 0
+			if freed != tt.freed || !freed && reset != tt.reset {
+				t.Errorf("%s: freed %t, reset %t, want %t, %t", name, freed, reset, tt.freed, tt.reset)
+			}
+			if w.freed[clamped(525).Key]+w.reset[clamped(525).Key] > 0 {
+				t.Errorf("%s: a connection of short packets was cured", name)
+			}
+		})
+	}
+}
+
 // A server whose ACKs tell that it has sent more than has come is in a black hole: one connection
 // is enough, as long as the server is heard, and on a port where a measurement may be made it is
 // made.

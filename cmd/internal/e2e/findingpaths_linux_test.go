@@ -120,3 +120,45 @@ func TestFindingECMP(t *testing.T) {
 		t.Errorf("findings %+v, want none", all)
 	}
 }
+
+// TestFindingNarrow has an IPv4 path of 1000 bytes, to a port where nothing is measured: the clamp
+// of the first finding, for 1280 bytes, is too large, and connections that keep to it show that.
+func TestFindingNarrow(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "nft")
+	if !soak() {
+		t.Skip("takes the time of many retransmissions")
+	}
+	for _, upload := range []bool{true, false} {
+		t.Run(fmt.Sprintf("upload %t", upload), func(t *testing.T) {
+			t.Parallel()
+			c := newMTUChain(t, 1000, 1000)
+			c.silence()
+			server := &http.Server{ReadHeaderTimeout: tuntest.Patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if r.Method != http.MethodPut {
+					_, _ = w.Write(make([]byte, transferSize))
+				}
+			})}
+			go func() { _ = server.Serve(c.server().Listen("tcp", "203.0.113.2:5432")) }()
+			defer server.Close()
+			r := run(t, c.client(), "syntap0", strings.Replace(everything, "tap:\n", "tap:\n  findings: apply\n", 1))
+			file := ""
+			if upload {
+				file = filepath.Join(t.TempDir(), "upload")
+				must(t, os.WriteFile(file, make([]byte, transferSize), 0o600))
+			}
+			var got []int
+			for range 3 {
+				status, _ := curlTransfer(t, c.client(), int(tuntest.Patience.Seconds()), "http://203.0.113.2:5432", file)
+				got = append(got, status)
+			}
+			r.stop(t, unix.SIGTERM)
+			all := r.findings(t)
+			if got[2] != 0 || len(all) != 2 || all[0].Clamp != 1240 || all[1].Clamp != 536 {
+				t.Errorf("exit statuses %d, findings %+v, want the clamps 1240 and 536, and the last transfer to run", got, all)
+			}
+			reportf(t, "exit statuses %d", got)
+		})
+	}
+}
