@@ -16,13 +16,6 @@ type ChainName struct{ Family, Table, Chain string }
 
 func (c ChainName) String() string { return c.Family + " " + c.Table + " " + c.Chain }
 
-// ForwardDrops returns the chains that drop forwarded packets by default and in whose tables no
-// rule names an interface. The rules of such a chain may accept its packets all the same, by other
-// words.
-func (k *Kernel) ForwardDrops(name string) ([]ChainName, error) {
-	return k.drops(*nftables.ChainHookForward, func(r *nftables.Rule) bool { return k.names(r, name) })
-}
-
 // InputDrops returns the chains that drop packets to this host by default, and in whose tables no
 // rule names an interface or matches packets of established connections.
 func (k *Kernel) InputDrops(name string) ([]ChainName, error) {

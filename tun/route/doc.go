@@ -92,11 +92,12 @@
 // A packet with the mark that leaves by another interface is dropped or counted, as Enforce says,
 // and [Report] names its user. Its socket was bound to the interface, or the rule that leads into
 // the TUN was deleted and is not restored yet. DHCP and queries to the host's nameservers pass,
-// also by TLS, because their programs bind their sockets to a link. Watch reads the nameservers
-// every two seconds, since a host that changes networks gets others. A rule of the host before the
-// router's own sends packets past the TUN, too. Those pass and are counted; their answers return
-// the same way. [Notices] names the rule. Frames that a bridge forwards between its ports pass,
-// too, where netfilter sees them (br_netfilter, which Docker loads).
+// also by TLS, because their programs bind their sockets to a link; [Report] names the user of the
+// queries. Watch reads the nameservers every two seconds, since a host that changes networks gets
+// others. A rule of the host before the router's own sends packets past the TUN, too. Those pass
+// and are counted; their answers return the same way. [Notices] names the rule. Frames that a
+// bridge forwards between its ports pass, too, where netfilter sees them (br_netfilter, which
+// Docker loads).
 //
 // A rule that comes without a priority, such as wg-quick's, is put before all others by the kernel.
 // The router's rules then move before it.

@@ -49,3 +49,6 @@ func SurveyLinks(c Config, links []netlink.Link) (detours []string, notices []No
 	}
 	return s.u.Detours, s.notices
 }
+
+// Settled returns the notices of a reading that the one before had, too.
+func Settled(seen, now []Notice) (standing []Notice, more bool) { return settled(seen, now) }

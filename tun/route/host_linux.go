@@ -23,6 +23,7 @@ type Host struct {
 	left     []step            // of former underlays, which could not be undone yet
 	notices  []Notice          // of the last survey
 	standing []Notice          // of them, those that are not about rules and routes
+	seen     []Notice          // such ones at the last reading, also those that may not last
 	readNext time.Time         // when to read standing again
 	stale    bool              // the host has changed since standing was read
 	counted  map[string]uint64 // packets past the TUN that Report.Past has had

@@ -41,7 +41,7 @@ func Notices(c Config) ([]Notice, error) {
 func hostNotices(k *handles, c Config) []Notice {
 	return slices.Concat(
 		gatewayNotices(k, c), sourceNotices(k, c), guardNotices(k, c), ipsecNotices(k, c),
-		untrackedNotices(k, c), inputNotices(k, c), ownerNotices(k, c))
+		untrackedNotices(k, c), inputNotices(k, c), ownerNotices(k, c), queryNotices(c))
 }
 
 // gatewayNotices report why traffic of other machines does not reach the TUN, or does not enter it.
@@ -118,8 +118,8 @@ func servesClients(c Config, link *netlink.LinkAttrs) bool {
 	return link.Flags&net.FlagPointToPoint == 0 && !isUplink
 }
 
-// firewallNotices report chains that drop forwarded packets by default and have no rule that names
-// the TUN.
+// firewallNotices report chains that drop forwarded packets by default and have no rule that
+// accepts those to the TUN.
 func firewallNotices(k *handles, c Config) (notices []Notice) {
 	if k.openTables() != nil {
 		return nil
@@ -131,7 +131,7 @@ func firewallNotices(k *handles, c Config) (notices []Notice) {
 	for _, chain := range chains {
 		notices = append(notices, Notice{
 			Text: fmt.Sprintf("the nftables chain %s drops forwarded packets unless a rule "+
-				"accepts them, and no rule names %s", chain, c.Name),
+				"accepts them, and no rule names %s to accept those to it", chain, c.Name),
 			Hint: acceptHint(k.tables, chain, c.Name),
 		})
 	}
@@ -328,13 +328,13 @@ func acceptHint(tables *nft.Kernel, chain nft.ChainName, name string) string {
 func firewalldHint(name string) string {
 	var commands []string
 	for _, args := range []string{
-		"--new-zone=syntap", "--zone=syntap --add-interface=" + name,
+		"--new-zone=syntap", "--zone=syntap --change-interface=" + name,
 		"--new-policy=to-syntap", "--policy=to-syntap --add-ingress-zone=ANY",
 		"--policy=to-syntap --add-egress-zone=syntap", "--policy=to-syntap --set-target=ACCEPT",
 	} {
 		commands = append(commands, "firewall-cmd --permanent "+args)
 	}
-	return strings.Join(append(commands, "firewall-cmd --reload"), " && ")
+	return strings.Join(append(commands, "firewall-cmd --reload"), "; ") // some may be done already
 }
 
 // answersHint returns the command that lets a chain accept answers from the TUN.

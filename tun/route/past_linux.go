@@ -24,7 +24,7 @@ func (h *Host) past() (all []Past, err error) {
 		return nil, nil
 	}
 	counted := make(map[string]uint64)
-	for _, set := range []string{pastSet, pastForwardedSet} {
+	for _, set := range []string{pastSet, pastForwardedSet, pastQueriesSet} {
 		counts, err := h.nl.tables.Counts(h.config.tableName(), set)
 		if err != nil {
 			return nil, err
@@ -41,7 +41,7 @@ func (h *Host) past() (all []Past, err error) {
 				continue
 			}
 			detour := slices.Contains(h.config.Underlay.Detours, p.Interface)
-			p.Refused = h.config.Enforce == EnforceReject && !detour
+			p.Refused = h.config.Enforce == EnforceReject && !detour && !p.Query
 			if p.Refused {
 				h.refused.Add(p.Packets)
 			}
@@ -57,9 +57,9 @@ func parsePast(set string, c nft.Count) (Past, bool) {
 	const size = unix.IFNAMSIZ
 	name := func(b []byte) string { return strings.TrimRight(string(b[:size]), "\x00") }
 	switch {
-	case set == pastSet && len(c.Key) >= 4+size:
+	case set != pastForwardedSet && len(c.Key) >= 4+size:
 		uid := int(binary.NativeEndian.Uint32(c.Key))
-		return Past{UID: uid, Interface: name(c.Key[4:])}, true
+		return Past{UID: uid, Interface: name(c.Key[4:]), Query: set == pastQueriesSet}, true
 	case set == pastForwardedSet && len(c.Key) >= 2*size:
 		return Past{UID: -1, From: name(c.Key), Interface: name(c.Key[size:])}, true
 	}

@@ -31,6 +31,10 @@ func Plan(c Config, mtu, queues int) ([]string, error) {
 		}
 		c.tracked = trackedNow()
 	}
+	if c.hasRules() && c.Underlay.Pings == "" && readPingGroups() == noGroup {
+		commands = append(commands, "# lets the router's group ping, where run lacks CAP_NET_RAW, as the service does",
+			"# "+pingStep("GROUP\tGROUP").command)
+	}
 	for _, s := range c.steps() {
 		if s.why != "" {
 			commands = append(commands, "# "+s.why)

@@ -56,6 +56,27 @@ func carryOutPlan(t *testing.T, c route.Config) {
 	}
 }
 
+// TestPlanPings has root plan for the service, which needs a group that may ping where root's own
+// run does without.
+func TestPlanPings(t *testing.T) {
+	t.Parallel()
+	ns := tuntest.NewNamespace(t)
+	for groups, want := range map[string]bool{"1 0": true, "0 2147483647": false} {
+		ns.Sysctl("net.ipv4.ping_group_range", groups)
+		var plan []string
+		if err := ns.Do(func() (err error) {
+			plan, err = route.Plan(tracking(), 1500, 1)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(plan, "\n")
+		if strings.Contains(text, "\n# sysctl -qw net/ipv4/ping_group_range=\"GROUP GROUP\"\n") != want {
+			t.Errorf("with net.ipv4.ping_group_range %s the plan is\n%s\nsays it: want %v", groups, text, want)
+		}
+	}
+}
+
 // settled removes from a state the signs of a process that reads the TUN and of the owner of a
 // table: a plan has neither.
 func settled(state string) string {

@@ -37,6 +37,7 @@ type Past struct {
 	From      string // interface of arrival; "" for this host's own packets
 	Interface string // interface of departure
 	Refused   bool   // they were dropped: [EnforceReject]
+	Query     bool   // to the host's nameservers, which pass: [QueryHint]
 	Packets   uint64
 }
 

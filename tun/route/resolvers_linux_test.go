@@ -28,8 +28,8 @@ func TestResolversPass(t *testing.T) {
 	text := strings.Join(plan, "\n")
 	text = text[strings.Index(text, "chain past {"):]
 	for _, rule := range []string{
-		"th dport 53 ip daddr @resolvers4 accept", "th dport 53 ip6 daddr @resolvers6 accept",
-		"th dport 853 ip daddr @resolvers4 accept", "th dport 853 ip6 daddr @resolvers6 accept",
+		"th dport 53 ip daddr @resolvers4 goto queries", "th dport 53 ip6 daddr @resolvers6 goto queries",
+		"th dport 853 ip daddr @resolvers4 goto queries", "th dport 853 ip6 daddr @resolvers6 goto queries",
 	} {
 		before, _, _ := strings.Cut(text, "drop")
 		if !strings.Contains(before, rule) {

@@ -14,6 +14,7 @@ import (
 const (
 	pastSet          = "past"
 	pastForwardedSet = "past_forwarded"
+	pastQueriesSet   = "past_queries"
 	maxPast          = 1024
 
 	askers4, askers6 = "askers4", "askers6"
@@ -41,6 +42,9 @@ func steeringSets(c Config) []nft.Set {
 		}
 	}
 	uplinks := uplinkElements(c.Underlay.Uplinks)
+	past := func(name string) nft.Set {
+		return nft.Set{Name: name, Type: nft.Concat(nft.UID, nft.InterfaceName), Size: maxPast}
+	}
 	sets := addresses("enter", in, out)
 	sets = append(sets, addresses("sources", c.Sources, nil)...)
 	sets = append(sets,
@@ -59,7 +63,7 @@ func steeringSets(c Config) []nft.Set {
 		sets = append(sets, pairs(zoneFamilies[0]), pairs(zoneFamilies[1]))
 	}
 	return append(sets, asker(askers4, nft.IPv4Addr), asker(askers6, nft.IPv6Addr),
-		nft.Set{Name: pastSet, Type: nft.Concat(nft.UID, nft.InterfaceName), Size: maxPast},
+		past(pastSet), past(pastQueriesSet),
 		nft.Set{
 			Name: pastForwardedSet,
 			Type: nft.Concat(nft.InterfaceName, nft.InterfaceName), Size: maxPast,

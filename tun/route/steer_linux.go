@@ -440,6 +440,10 @@ func (s *steering) past() {
 	if s.Enforce != EnforceReject {
 		past.add(nft.Jump("count_past"))
 	} else {
+		var queries chainRules
+		queries.add(nft.CountUID(pastQueriesSet))
+		queries.add(nft.Accept)
+		s.chain("queries", nil, queries)
 		past = append(past, linkRules()...)
 		past.add(nft.Jump("count_past"))
 		past.add(nft.Counter(), nft.Drop)
@@ -449,6 +453,9 @@ func (s *steering) past() {
 	s.chain("past", filter("postrouting", lastPriority), past)
 }
 
+// queryPorts are those of DNS, and of DNS over TLS and QUIC: RFC 7858 §3.1, RFC 9250 §4.1.1.
+var queryPorts = []uint16{53, 853}
+
 // linkRules accept packets of address configuration and of resolvers, whose sockets are bound to a
 // link.
 func linkRules() (link chainRules) {
@@ -457,9 +464,9 @@ func linkRules() (link chainRules) {
 	for _, ports := range [][2]uint16{{68, 67}, {67, 67}, {546, 547}, {547, 547}} {
 		link.add(nft.Protocol(unix.IPPROTO_UDP), nft.SourcePort(ports[0]), nft.DestinationPort(ports[1]), nft.Accept)
 	}
-	for _, port := range []uint16{53, 853} { // DNS over TLS and QUIC: RFC 7858 §3.1, RFC 9250 §4.1.1
-		link.add(nft.DestinationPort(port), nft.Destination4.In("resolvers4"), nft.Accept)
-		link.add(nft.DestinationPort(port), nft.Destination6.In("resolvers6"), nft.Accept)
+	for _, port := range queryPorts {
+		link.add(nft.DestinationPort(port), nft.Destination4.In("resolvers4"), nft.Goto("queries"))
+		link.add(nft.DestinationPort(port), nft.Destination6.In("resolvers6"), nft.Goto("queries"))
 	}
 	return link
 }

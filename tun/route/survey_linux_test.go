@@ -250,7 +250,7 @@ func TestNotices(t *testing.T) {
 				"forward priority 10; reject with icmpx admin-prohibited; }; }'", nil,
 			[]string{
 				"chain inet firewalld filter_FORWARD drops",
-				"firewall-cmd --permanent --policy=to-syntap --set-target=ACCEPT && firewall-cmd --reload",
+				"firewall-cmd --permanent --policy=to-syntap --set-target=ACCEPT; firewall-cmd --reload",
 			},
 		},
 		{
@@ -276,7 +276,28 @@ func TestNotices(t *testing.T) {
 		},
 		{
 			"a firewall that names the TUN", "nft 'table inet f { chain forward " + forward + "; };" +
-				` add rule inet f forward iifname "syntap*" accept'`, nil, nil,
+				` add rule inet f forward iifname "syntap*" accept; add rule inet f forward oifname "syntap*" accept'`, nil, nil,
+		},
+		{
+			"a firewall that names the TUN alone and the LAN", "nft 'table inet f { chain forward " + forward + "; };" +
+				" add rule inet f forward iifname syntap0 accept; add rule inet f forward iifname lan0 accept'", nil, nil,
+		},
+		{
+			"a firewall that accepts packets of the TUN alone", "nft 'table inet f { chain forward " + forward + "; };" +
+				` add rule inet f forward iifname syntap0 accept; add rule inet f forward iifname br0 oifname wan0 accept'`, nil,
+			[]string{"chain inet f forward drops", "insert rule inet f forward iifname syntap0 accept; insert rule"},
+		},
+		{
+			"firewalld with a zone without a policy", firewalldZone("") + "'", nil,
+			[]string{"chain inet firewalld filter_FORWARD drops", "--policy=to-syntap --set-target=ACCEPT"},
+		},
+		{
+			"firewalld with a zone of the TUN that accepts", firewalldZone("accept") + "'", nil,
+			[]string{"chain inet firewalld filter_FORWARD drops", "--policy=to-syntap --set-target=ACCEPT"},
+		},
+		{
+			"firewalld with a zone and a policy", firewalldZone("") + "; add rule inet firewalld policies oifname syntap0 jump to-syntap'",
+			nil, nil,
 		},
 	}
 	for _, tt := range tests {
@@ -310,6 +331,20 @@ func TestNotices(t *testing.T) {
 			}
 		})
 	}
+}
+
+// firewalldZone returns the command for the rules of firewalld with a zone of the TUN and one of
+// the LAN; target is that of the TUN's zone. The rules of policies come next.
+func firewalldZone(target string) string {
+	return `nft 'table inet firewalld {
+		chain filter_FORWARD { type filter hook forward priority 10; ct state { established, related } accept
+			iifname lo accept; jump zones; reject with icmpx admin-prohibited; }
+		chain to-syntap { accept; }
+		chain policies { }
+		chain zones { iifname syntap0 goto syntap; iifname lan0 goto lan; goto public; }
+		chain syntap { jump policies; oifname syntap0 accept; ` + target + `; }
+		chain lan { jump policies; oifname lan0 accept; reject with icmpx admin-prohibited; }
+		chain public { jump policies; reject with icmpx admin-prohibited; }; }`
 }
 
 // TestVRF surveys the links of a VRF, as the kernel lists them: not every kernel has any.

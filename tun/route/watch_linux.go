@@ -253,6 +253,10 @@ func (h *Host) repair(report func(command string, err error)) error {
 // before it reads that again: there may be thousands of rules.
 const noticesPause = 49
 
+// settling is how long a notice has to hold before Watch tells it: a firewall that loads its rules
+// may drop all packets meanwhile, as firewalld does.
+const settling = 5 * time.Second
+
 // readStanding reads the notices that are not about rules and routes, if something has changed, and
 // the last reading was not just now.
 func (h *Host) readStanding(c Config) {
@@ -260,8 +264,29 @@ func (h *Host) readStanding(c Config) {
 	if !h.stale || start.Before(h.readNext) {
 		return
 	}
-	h.standing, h.stale = hostNotices(h.nl, c), false
-	h.readNext = time.Now().Add(noticesPause * time.Since(start))
+	now := hostNotices(h.nl, c)
+	if h.readNext.IsZero() {
+		h.seen = now
+	}
+	h.standing, h.stale = settled(h.seen, now)
+	h.seen = now
+	pause := noticesPause * time.Since(start)
+	if h.stale {
+		pause = max(pause, settling)
+	}
+	h.readNext = time.Now().Add(pause)
+}
+
+// settled returns the notices that were seen before, and whether there are others.
+func settled(seen, now []Notice) (standing []Notice, more bool) {
+	for _, n := range now {
+		if slices.Contains(seen, n) {
+			standing = append(standing, n)
+		} else {
+			more = true
+		}
+	}
+	return standing, more
 }
 
 // resurvey reads the underlay again and puts it into the config, once the journal has it. After an

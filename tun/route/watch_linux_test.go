@@ -281,3 +281,29 @@ func TestWatchOverrun(t *testing.T) {
 		t.Errorf("Watch = %v", err)
 	}
 }
+
+// TestNoticesSettle has a firewall that drops all packets while it loads its rules: Watch does not
+// tell of it until the next reading. What is cured it forgets at once.
+func TestNoticesSettle(t *testing.T) {
+	t.Parallel()
+	old, loading := route.Notice{Text: "an old one"}, route.Notice{Text: "a chain drops all"}
+	var seen []route.Notice
+	for i, reading := range []struct {
+		now, standing []route.Notice
+		more          bool
+	}{
+		{[]route.Notice{old}, nil, true},
+		{[]route.Notice{old}, []route.Notice{old}, false},
+		{[]route.Notice{loading, old}, []route.Notice{old}, true},
+		{[]route.Notice{old}, []route.Notice{old}, false},
+		{[]route.Notice{loading}, nil, true},
+		{[]route.Notice{loading}, []route.Notice{loading}, false},
+		{nil, nil, false},
+	} {
+		standing, more := route.Settled(seen, reading.now)
+		if !slices.Equal(standing, reading.standing) || more != reading.more {
+			t.Errorf("reading %d: %v, %v, want %v, %v", i, standing, more, reading.standing, reading.more)
+		}
+		seen = reading.now
+	}
+}

@@ -59,6 +59,11 @@ func (l *pastLog) warn(p route.Past, packets uint64) {
 	case p.UID >= 0: // the kernel's own packets have none, such as the answer to a stray segment
 		log = log.WithField("uid", p.UID)
 	}
+	if p.Query {
+		log.WithField("hint", route.QueryHint()).Warn("DNS queries left by an interface to which " +
+			"their program binds its socket, unrecorded")
+		return
+	}
 	if !p.Refused {
 		log.Warn("packets that should have entered the TUN left by another interface, unrecorded")
 		return
