@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
 )
@@ -15,14 +14,6 @@ import (
 type ChainName struct{ Family, Table, Chain string }
 
 func (c ChainName) String() string { return c.Family + " " + c.Table + " " + c.Chain }
-
-// InputDrops returns the chains that drop packets to this host by default, and in whose tables no
-// rule names an interface or matches packets of established connections.
-func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
-	return k.drops(*nftables.ChainHookInput, func(r *nftables.Rule) bool {
-		return k.names(r, name) || established(r)
-	})
-}
 
 // HasChain reports whether a table has a chain.
 func (k *Kernel) HasChain(name ChainName) bool {
@@ -93,33 +84,6 @@ func untracked(r *nftables.Rule) bool {
 
 var families = map[nftables.TableFamily]string{
 	nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
-}
-
-// drops returns the chains of a hook that drop by default, and have no exception among their rules,
-// and those of chains that they may jump to.
-func (k *Kernel) drops(hook nftables.ChainHook, exception func(*nftables.Rule) bool) ([]ChainName, error) {
-	all, err := k.conn.ListChains()
-	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
-	}
-	var drops []ChainName
-	for _, c := range all {
-		family := families[c.Table.Family]
-		if family == "" || c.Hooknum == nil || *c.Hooknum != hook || !k.dropsRest(c) {
-			continue
-		}
-		excepted := false
-		for _, other := range all {
-			if mayJump(c, other) {
-				rules, err := k.conn.GetRules(other.Table, other)
-				excepted = excepted || err == nil && slices.ContainsFunc(rules, exception)
-			}
-		}
-		if !excepted {
-			drops = append(drops, ChainName{family, c.Table.Name, c.Name})
-		}
-	}
-	return drops, nil
 }
 
 // mayJump reports whether a chain of a hook may jump to another one, or is it.
@@ -194,7 +158,7 @@ func established(r *nftables.Rule) bool {
 		case *expr.Ct:
 			byState = e.Key == expr.CtKeySTATE
 		case *expr.Bitwise:
-			byState = byState && len(e.Mask) == 4 && binaryutil.NativeEndian.Uint32(e.Mask)&expr.CtStateBitESTABLISHED != 0
+			byState = byState && ofEstablished(e.Mask)
 		case *expr.Meta:
 			byLink = byLink || e.Key == expr.MetaKeyIIFNAME || e.Key == expr.MetaKeyIIF
 		case *expr.Match: // of iptables

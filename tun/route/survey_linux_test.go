@@ -270,6 +270,19 @@ func TestNotices(t *testing.T) {
 			[]string{"no rule accepts answers from syntap0", "ct state established,related accept"},
 		},
 		{
+			"shorewall", "iptables -N net-fw; iptables -A net-fw -m conntrack --ctstate INVALID,NEW -j RETURN; " +
+				"iptables -A net-fw -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables -P INPUT DROP; " +
+				"iptables -A INPUT -i wan0 -j net-fw; iptables -A INPUT -m conntrack --ctstate NEW -j ACCEPT", nil,
+			[]string{
+				"chain ip filter INPUT drops",
+				"iptables -I INPUT -i syntap0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+			},
+		},
+		{
+			"a firewall accepts answers in another chain", "nft 'table inet f { chain answers { ct state established accept; }; chain input { type " +
+				"filter hook input priority 0; policy drop; iif lo accept; jump answers; }; }'", nil, nil,
+		},
+		{
 			"a firewall accepts answers by a map", "nft 'table inet f { chain input { type " +
 				"filter hook input priority 0; policy drop; ct state vmap { established : accept, " +
 				"invalid : drop }; }; }'", nil, nil,
