@@ -12,27 +12,38 @@ import (
 
 // TestBoundQueries has a host's resolver bind its sockets to the uplink, as dnsmasq does for TCP,
 // and for all queries under NetworkManager (dns=dnsmasq). Its queries pass, unrecorded: check and
-// plan say so of NetworkManager, and run of any program when it has asked.
+// plan say so of NetworkManager and ConnMan, and run of any program when it has asked.
 func TestBoundQueries(t *testing.T) {
 	t.Parallel()
 	requireTools(t, "dig", "dnsmasq", "unshare")
 	lab := tuntest.NewLab(t)
 	newRuled(t, lab)
-	const (
-		may  = "NetworkManager's dnsmasq binds its sockets to the uplink"
-		cure = `echo dns=default; } >/etc/NetworkManager/conf.d/zz-syntap.conf && systemctl reload NetworkManager`
-	)
 	did := regexp.MustCompile(`DNS queries left by an interface [^\n]* interface=wan0 packets=\d+ uid=0`)
 	dir := newEtc(t, "nameserver "+resolver+"\n")
 	r := &router{dir: t.TempDir()}
 	config := r.writeConfig(t, everything)
-	for _, what := range []string{"check", "plan"} {
-		const asNetworkManager = "mount -t tmpfs none /run && mkdir /run/NetworkManager && " +
-			`echo 1 >/run/NetworkManager/dnsmasq.pid && exec "$@"`
-		line := dir.asking("sh", "-c", asNetworkManager, "", binary, what, "-c", config)
-		text := command(t, lab.Router, line[0], line[1:]...).stderr
-		if !strings.Contains(text, may) || !strings.Contains(text, cure) {
-			t.Errorf("%s said\n%swant %s, and %s", what, text, may, cure)
+	for _, program := range []struct{ file, content, may, cure string }{
+		{
+			"/run/NetworkManager/dnsmasq.pid", "1",
+			"NetworkManager's dnsmasq binds its sockets to the uplink: its DNS queries go past the TUN",
+			"echo dns=default; } >/etc/NetworkManager/conf.d/zz-syntap.conf && systemctl reload NetworkManager",
+		},
+		{
+			"/run/connman/resolv.conf", "nameserver ::1\nnameserver 127.0.0.1",
+			"ConnMan's DNS proxy binds its sockets to the uplink: its queries are refused",
+			"echo ExecStart=/usr/sbin/connmand -n --nodnsproxy; }",
+		},
+		{"/run/connman/resolv.conf", "nameserver 203.0.113.53", "", ""},
+	} {
+		for _, what := range []string{"check", "plan"} {
+			const beside = `mount -t tmpfs none /run && mkdir "${0%/*}" && echo "$1" >"$0" && shift && exec "$@"`
+			line := dir.asking("sh", "-c", beside, program.file, program.content, binary, what, "-c", config)
+			got := command(t, lab.Router, line[0], line[1:]...)
+			told := strings.Contains(got.stderr, "to the uplink")
+			if got.status != 0 || told != (program.may != "") ||
+				!strings.Contains(got.stderr, program.may) || !strings.Contains(got.stderr, program.cure) {
+				t.Errorf("%s with %s: %+v, want %q, and %q", what, program.file, got, program.may, program.cure)
+			}
 		}
 	}
 	ask := func(server string) {
