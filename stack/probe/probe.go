@@ -37,8 +37,7 @@ type question struct {
 	own     [2]int        // the values of keepaliveOptions that the socket has by itself
 }
 
-// keepaliveOptions are those that a question changes. While the router itself asks, the kernel may
-// give up as it would without.
+// keepaliveOptions are those that a question changes.
 var keepaliveOptions = [2]int{unix.TCP_KEEPCNT, unix.TCP_KEEPIDLE}
 
 // endure is the TCP_KEEPCNT by which the kernel does not give up while a client asks.
@@ -48,8 +47,11 @@ const (
 	// heardLately is the shortest silence after which Linux probes: a far side that has been heard
 	// since then need not be asked.
 	heardLately = time.Second
-	// abandoned is how long the far side is probed after the last question.
+	// abandoned is how long the far side is probed after the last question of a client.
 	abandoned = 2 * time.Minute
+	// mostAsked is how many probes in a row without an answer the router itself asks for. The
+	// kernel counts them as its own, and would give up after TCP_KEEPCNT.
+	mostAsked = 4
 )
 
 // IsSentAgain reports whether a segment begins before the end of those that have gone to the
@@ -91,10 +93,15 @@ func (p *Prober) Withhold(
 }
 
 // Ask probes the far side of a host socket for the router itself, once it has not been heard for a
-// second. Calls are serialized with those of Withhold and End.
+// second. It does not if the last probes have had no answer: the far side is away for a while, and
+// the kernel gives up when it would without. Calls are serialized with those of Withhold and End.
 func (p *Prober) Ask(fd int) {
 	info, ok := sockmem.TCP(fd)
 	if !ok {
+		return
+	}
+	most, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT)
+	if err != nil || int(info.Probes) >= min(mostAsked, most-1) {
 		return
 	}
 	p.mu.Lock()
@@ -139,8 +146,12 @@ func (p *Prober) answer(q *question) {
 	info, ok := sockmem.TCP(q.fd)
 	answered := ok && heard(&info) < since+heardLately/2 // longer ago when it was asked
 	answer, off, write := q.answer, q.offload, q.write
+	patience := abandoned
+	if answer == nil { // else the kernel would go on to probe an idle connection
+		patience = 2 * heardLately
+	}
 	switch {
-	case answered, since > abandoned:
+	case answered, since > patience:
 		p.end()
 	default:
 		q.wait = min(2*q.wait, heardLately)

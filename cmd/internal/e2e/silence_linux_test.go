@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -142,6 +144,60 @@ tap: {log: [{format: json, path: DIR/handshakes.json}]}
 		})
 	}
 }
+
+// TestOutage has the network be away for longer than the router asks after answers: connections
+// live on, one that is idle and one whose client waits for an answer.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "ss")
+	for _, host := range addresses() {
+		t.Run(host, func(t *testing.T) {
+			t.Parallel()
+			lab := tuntest.NewLab(t)
+			run(t, lab.Router, "syntap0", everything)
+			serveEcho(lab.Server, net.JoinHostPort(host, "7000"))
+			asked, answer := make(chan struct{}), make(chan struct{})
+			slow := lab.Server.Listen("tcp", net.JoinHostPort(host, "7001"))
+			go serveAll(slow, func(conn *net.TCPConn) {
+				query := make([]byte, 5)
+				_, _ = io.ReadFull(conn, query)
+				close(asked)
+				<-answer
+				_, _ = conn.Write(query)
+			})
+			idle := dial(t, lab.Router, net.JoinHostPort(host, "7000"))
+			defer idle.Close()
+			echo(t, idle)
+			waiting := dial(t, lab.Router, slow.Addr().String())
+			defer waiting.Close()
+			if _, err := waiting.Write([]byte("query")); err != nil {
+				t.Fatal(err)
+			}
+			<-asked
+			for _, hook := range []string{"input", "output"} {
+				lab.Server.Drop(100, hook, "meta l4proto tcp")
+			}
+			const away = 13_000 // ms
+			tuntest.Wait(t, "13 s without a segment", func() bool {
+				sockets := lab.Router.Run("ss", "-Htin", "state", "established",
+					"dst", net.JoinHostPort(host, "7000"), "or", "dst", slow.Addr().String())
+				long := func(s string) bool { n, _ := strconv.Atoi(strings.TrimPrefix(s, "lastrcv:")); return n >= away }
+				return !slices.ContainsFunc(silences.FindAllString(sockets, -1), func(s string) bool { return !long(s) })
+			})
+			lab.Server.Run("nft", "delete", "table", "inet", "tuntest")
+			echo(t, idle)
+			close(answer)
+			b := make([]byte, 5)
+			_ = waiting.SetReadDeadline(time.Now().Add(tuntest.Patience))
+			if _, err := io.ReadFull(waiting, b); err != nil || string(b) != "query" {
+				t.Errorf("the waiting client has read %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// silences matches the times since a TCP socket has last received bytes, in ms, as ss prints them.
+var silences = regexp.MustCompile(`lastrcv:\d+`)
 
 // TestUserTimeout has a server vanish while data is on its way to it: the client, to which the
 // router has acknowledged that, sees a reset.
