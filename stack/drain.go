@@ -49,7 +49,7 @@ func (s *Stack) quiet() bool {
 	})
 }
 
-// readUpTo returns a time before which every frame had come that has been read for certain.
+// readUpTo returns a time: all frames that had come by then have been read, of all queues.
 func (s *Stack) readUpTo() time.Time {
 	upTo := time.Now()
 	for _, s := range s.shards {

@@ -30,9 +30,9 @@ type IdleNotifier interface {
 	// Idle reports whether every frame that was there to be read has been, and its reader has come
 	// back for more since.
 	Idle() bool
-	// ReadUpTo returns a time before which every frame had come that has been read for certain, and
-	// its reader has come back for more since: now if the link is idle. It is to be asked again
-	// where that is too early. A link that is always full does not hold it up.
+	// ReadUpTo returns a time. All frames that had come by then have been read, and the reader has
+	// come back for more since. It is now if the link is idle; where it is too early, ask later. A
+	// link that is always full does not hold it up.
 	ReadUpTo() time.Time
 }
 
