@@ -44,6 +44,9 @@ func survey(k *handles, c Config) (Underlay, []Notice, error) {
 		}
 	}
 	s.u.Priority = s.place()
+	if s.c.Underlay.Priority != 0 && s.u.Priority == 0 {
+		s.u.Left = s.c.Underlay.Priority
+	}
 	s.c.Underlay.Priority = s.u.Priority
 	s.u.Enter = s.enterMark()
 	s.noteUplinks()

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -75,7 +76,8 @@ func (s *surveyor) place() int {
 		host[r.Priority] = true
 	}
 	lowest := s.c.Priority
-	for p := lowest - 1; p >= s.c.priority() || host[p]; p-- {
+	begin := cmp.Or(s.c.Underlay.Left, s.c.priority())
+	for p := lowest - 1; p >= begin || host[p]; p-- {
 		if host[p] {
 			lowest = p
 		}

@@ -8,6 +8,9 @@ type Underlay struct {
 	// Priority is that of the router's first rule, where it is not Config.Priority: rules of the
 	// host that came without a priority have those from there on.
 	Priority int
+	// Left is that of the first rule at the last survey, if the rules have returned since: a rule
+	// of the host that comes meanwhile gets one before it.
+	Left int
 	// Enter is the mark of packets on their way into the TUN. No rule before the router's own
 	// selects by its bits.
 	Enter uint32

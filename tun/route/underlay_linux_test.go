@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -200,11 +201,20 @@ func rulesWithoutPriority(t *testing.T, c route.Config) {
 	remove = open(t, ns, "syntap0")
 	h = configure(t, ns, c)
 	begins("5341")
+	again := sync.OnceFunc(func() { ns.Run("ip", "rule", "add", "lookup", "73") }) // at 5340
+	h.SetFailpoint(func(command string) error {
+		if strings.HasPrefix(command, "ip rule del pref 5341 ") {
+			again()
+		}
+		return nil
+	})
 	stop = watch(t, h)
 	ns.Run("ip", "rule", "del", "lookup", "70")
 	ns.Run("ip", "-6", "rule", "del", "lookup", "72")
 	begins("5341")
 	ns.Run("ip", "rule", "del", "lookup", "71")
+	begins("5332")
+	ns.Run("ip", "rule", "del", "lookup", "73")
 	waitRouting(t, ns, "the last of them has gone", configured)
 	if err := stop(); err != nil {
 		t.Errorf("Watch = %v", err)
