@@ -201,8 +201,9 @@ func (w *way) field(key expr.MetaKey) (of *side, byIndex bool) {
 		return &w.in, key == expr.MetaKeyIIF
 	case expr.MetaKeyOIFNAME, expr.MetaKeyOIF:
 		return &w.out, key == expr.MetaKeyOIF
+	default:
+		return nil, false
 	}
-	return nil, false
 }
 
 // verdict notes packets that are accepted, or follows them to the next chain.
@@ -216,5 +217,6 @@ func (a *accepting) verdict(v *expr.Verdict, w way) {
 		a.from = a.from || isThis(w.in) && w.out != thisLink
 		a.elsewhere = a.elsewhere || w.in == otherLink && w.out == anyLink || w.in == eitherLink && w.out != otherLink
 		a.answers = a.answers || w.established && w.in != otherLink
+	default:
 	}
 }
