@@ -25,12 +25,6 @@
 // quarter more expensive. So the first interactive packet may wait until the queue is empty, or for
 // the ten milliseconds after which Go's runtime polls by itself.
 //
-// A yield to goroutines keeps the thread. A client or server on the same machine may wait for that:
-// the kernel wakes it on the processor of the thread that sends to it. So a single worker yields
-// its thread, too, before each of the first bulk steps after an interactive turn (sched_yield(2)).
-// It ceases for a while where that gives the processor to a thread that computes: each yield would
-// cost a time slice, and a download beside such threads nine tenths of its speed.
-//
 // If packets arrive in quick succession, and not of bulk tasks alone, the poller polls briefly
 // before it blocks (busypoll.go).
 //

@@ -6,8 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"syntap/tun/raw"
 )
 
 // Scheduler runs tasks in a fixed number of goroutines, its workers.
@@ -15,14 +13,10 @@ type Scheduler struct {
 	workers int
 	queue   *queue
 
-	start      time.Time // of the clock of the fields below
+	start      time.Time // of the clock of the two below
 	noted      atomic.Bool
 	mixedUntil atomic.Int64 // nanoseconds on that clock
 	bulkUntil  atomic.Int64
-
-	yieldThread func()
-	yields      atomic.Int32  // bulk steps that a yield of the thread precedes; 0 with several workers
-	keepsUntil  time.Duration // the thread is not yielded before, on the same clock; the worker's
 }
 
 // A task moves a budget of bytes in one call of Step: bulkBudget, which costs a fraction of a
@@ -35,24 +29,12 @@ const (
 	recently    = 50 * time.Millisecond
 )
 
-// A yield of the thread precedes each of the first yieldsAfter bulk steps after an interactive
-// turn: some 200 µs, in which a process of several threads takes its bytes. A yield that takes
-// longYield has given the processor to a thread that computes, for a time slice of some
-// milliseconds. None follows for keepsFor.
-const (
-	yieldsAfter = 4
-	longYield   = time.Millisecond
-	keepsFor    = 100 * time.Millisecond
-)
-
 // New returns a scheduler with so many workers, at least 1: the number of goroutines that Go's
 // runtime runs at a time (GOMAXPROCS). All but one of several run bulk tasks; a single one runs
 // both.
 func New(workers int) *Scheduler {
 	workers = max(1, workers)
-	return &Scheduler{
-		workers: workers, queue: newQueue(max(1, workers-1)), start: time.Now(), yieldThread: raw.Yield,
-	}
+	return &Scheduler{workers: workers, queue: newQueue(max(1, workers-1)), start: time.Now()}
 }
 
 // Run serves the queue until Close has been called and the queue is empty.
@@ -120,38 +102,14 @@ func (s *Scheduler) work() {
 	}
 }
 
-// giveWay lets the client or far end run that interactive bytes have just woken. The kernel may
-// have put it on the processor of the thread that woke it, where a bulk task would keep it waiting
-// for the rest of the thread's time slice.
-func (s *Scheduler) giveWay() {
-	if s.yields.Load() == 0 {
-		return
-	}
-	s.yields.Add(-1)
-	start := time.Since(s.start)
-	if start < s.keepsUntil {
-		return
-	}
-	s.yieldThread()
-	if end := time.Since(s.start); end-start > longYield {
-		s.keepsUntil = end + keepsFor
-	}
-}
-
 // turn calls Step until the task has nothing more to move, and then returns false. It returns true
 // if the task must go into the queue: after a whole turn, when its pace has changed, or when an
 // interactive task waits. A goroutine that is no worker has no Yielder.
 func (s *Scheduler) turn(t *Task, y *Yielder) (more bool) {
 	for pace := t.Pace(); ; {
 		budget := s.budget(pace)
-		if pace == Bulk {
-			s.giveWay()
-		}
 		n, more := t.stepper.Step(budget)
 		t.moved(n)
-		if pace == Interactive && n > 0 && s.workers == 1 {
-			s.yields.Store(yieldsAfter)
-		}
 		yields := y != nil && (!t.drains || budget == mixedBudget)
 		yielded := yields && y.Moved(n, budget)
 		switch {

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"syntap/tun/tuntest"
 )
@@ -350,48 +348,6 @@ func TestBudgetBesideInteractive(t *testing.T) {
 		return small.Load()
 	})
 	eventually(t, "large steps again", func() bool { return budget.Load() == bulkBudget })
-}
-
-// After an interactive turn that has moved bytes, a single worker yields its thread before each of
-// the next bulk steps.
-func TestYieldsThread(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		workers, moved int
-		took, passes   time.Duration // of each yield; after the first turns
-		want           []int         // yields before each bulk step, of two interactive turns
-	}{
-		"bytes":               {1, 64, longYield, 0, []int{1, 1, 1, 1, 0, 1, 1, 1, 1, 0}},
-		"no bytes":            {1, 0, 0, 0, []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
-		"several workers":     {2, 64, 0, 0, []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
-		"beside computation":  {1, 64, longYield + 1, keepsFor - 1, []int{1, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
-		"after a computation": {1, 64, longYield + 1, keepsFor, []int{1, 0, 0, 0, 0, 1, 0, 0, 0, 0}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				s := New(test.workers)
-				var yields []int
-				s.yieldThread = func() {
-					yields[len(yields)-1]++
-					time.Sleep(test.took)
-				}
-				bulk := newWork(s, func(budget int) (int, bool) { return budget, false })
-				bulk.pace.Store(uint32(Bulk))
-				for range 2 {
-					s.turn(&newWork(s, func(int) (int, bool) { return test.moved, false }).Task, nil)
-					for range yieldsAfter + 1 {
-						yields = append(yields, 0)
-						s.turn(&bulk.Task, nil)
-					}
-					time.Sleep(test.passes)
-				}
-				if !slices.Equal(yields, test.want) {
-					t.Errorf("yields before bulk steps: %d, want %d", yields, test.want)
-				}
-			})
-		})
-	}
 }
 
 // A scheduler is idle while no task waits and no bulk one runs.

@@ -15,9 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Yield lets threads run that wait for this thread's processor.
-func Yield() { _, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
-
 // Read reads from a descriptor.
 func Read(fd int, b []byte) (int, syscall.Errno) {
 	return transfer(unix.SYS_READ, fd, unsafe.Pointer(unsafe.SliceData(b)), len(b))
