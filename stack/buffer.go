@@ -152,4 +152,17 @@ func (d *direction) setBuffer(size int64) {
 		return
 	}
 	options.SetReceiveBufferSize(size, true)
+	if size < smallReceiveBuffer && d.holdsMore(size) {
+		options.SetReceiveBufferSize(smallReceiveBuffer, true)
+	}
+}
+
+// holdsMore reports whether netstack holds more bytes of memory after a gap. In a receive buffer of
+// that size it would drop those that are missing, however often the client sends them.
+func (d *direction) holdsMore(size int64) bool {
+	if netstack.ReceiveMemory(d.conn.ep) <= size {
+		return false
+	}
+	at, ok := netstack.ProgressOf(d.conn.ep)
+	return ok && int64(at.AfterGap) > size
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"syntap/stack/dial"
+	"syntap/stack/netstack"
+	"syntap/stack/sockmem"
 	"syntap/tun/tuntest"
 )
 
@@ -67,6 +69,51 @@ func TestMemoryIsBounded(t *testing.T) {
 	tuntest.Wait(t, "no connection", func() bool { return router.stats.TCPFlows.Load() == 0 })
 	tuntest.Wait(t, "no charge", func() bool { return router.memory.Charged() == 0 })
 	tuntest.Wait(t, "no loan", func() bool { return router.memory.Lent() == 0 })
+}
+
+// A connection that becomes tight while it lacks a segment takes that, and all after it.
+func TestTightWithGap(t *testing.T) {
+	const missing, segment, segments = 1000, 1400, 10
+	got := make(chan int, 100)
+	port := serve(t, "tcp4", func(c *net.TCPConn) {
+		b := make([]byte, 64<<10)
+		for {
+			n, err := c.Read(b)
+			if err != nil {
+				return
+			}
+			got <- n
+		}
+	})
+	router := startRouter(t, Options{Memory: 8 << 20, sweepInterval: 100 * time.Millisecond}, dial.Policy{})
+	client := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(serverV4, uint16(port)), 1000)
+	client.connect(t)
+	var c *conn
+	tuntest.Wait(t, "an open connection", func() bool {
+		router.mu.Lock()
+		defer router.mu.Unlock()
+		c = router.conns[connKey{client: client.client, server: client.server}]
+		return c.phase.Load() == established
+	})
+	first := client.seq
+	client.seq += missing
+	for range segments {
+		client.send(t, tuntest.ACK, make([]byte, segment)...)
+	}
+	tuntest.Wait(t, "segments after a gap", func() bool { return netstack.ReceiveMemory(c.ep) >= segments*segment })
+	scarce := router.memory.Payer(netip.MustParseAddr("192.0.2.200"), false)
+	scarce.Charge(7 << 20)
+	tuntest.Wait(t, "a tight connection", func() bool {
+		c.memory.sizing.Lock() // not while its buffers are resized
+		defer c.memory.sizing.Unlock()
+		return c.memory.socketSize() == sockmem.Tight
+	})
+	client.seq = first
+	client.send(t, tuntest.ACK, make([]byte, missing)...)
+	for n := 0; n < missing+segments*segment; n += tuntest.Receive(t, "all bytes", got) {
+	}
+	scarce.Charge(-7 << 20)
+	router.memory.Leave(&scarce)
 }
 
 // A connection that has moved bytes down and is idle keeps no buffer of a read alive.

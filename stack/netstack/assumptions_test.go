@@ -199,7 +199,35 @@ func TestProgress(t *testing.T) {
 		if p, ok := ProgressOf(o.ep); !ok || p.RcvNxt != want || p.SndUna != r.ack || p.SndNxt != r.ack {
 			t.Errorf("progress %+v, want %d received, all before %d acknowledged (tcp.Endpoint.rcv.RcvNxt)", p, want, r.ack)
 		}
+		if p, _ := ProgressOf(o.ep); p.AfterGap > 0 != (gap > 0) {
+			t.Errorf("%d bytes of memory after a gap of %d (tcp.Endpoint.rcv.PendingBufUsed)", p.AfterGap, gap)
+		}
 	}
+}
+
+// An endpoint that holds more after a gap than its receive buffer has does not take the bytes that
+// are missing.
+func TestNoRoomForGap(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	o := r.open(t)
+	const missing, held = 5, 8 << 10
+	r.seq += missing
+	r.send(ack, nil, make([]byte, held))
+	tuntest.Wait(t, "memory behind a segment after a gap", func() bool { return ReceiveMemory(o.ep) > held })
+	o.ep.SocketOptions().SetReceiveBufferSize(held/2, true)
+	r.seq -= held + missing
+	r.send(ack, nil, make([]byte, missing))
+	r.seq -= missing
+	o.ep.SocketOptions().SetReceiveBufferSize(2*held, true)
+	if p, ok := ProgressOf(o.ep); !ok || p.RcvNxt != r.seq {
+		t.Errorf("%d was awaited, %d is", r.seq, p.RcvNxt)
+	}
+	r.send(ack, nil, make([]byte, missing))
+	tuntest.Wait(t, "all bytes", func() bool {
+		p, _ := ProgressOf(o.ep)
+		return p.RcvNxt == r.seq+held && p.AfterGap == 0
+	})
 }
 
 // With a lower path MTU an endpoint sends again, in smaller segments.

@@ -19,8 +19,10 @@
 //   - The first view of a packet contains all its headers (appendViews), and its payload is at most
 //     65374 bytes.
 //   - Netstack counts the memory of received segments in the field rcvMemUsed (memory.go).
-//   - The endpoint's field snd has SND.UNA, SND.NXT and MaxPayloadSize, its field rcv has RCV.NXT,
-//     and an error of the kind PacketTooBig makes its segments smaller (pathmtu.go).
+//   - The endpoint's field snd has SND.UNA, SND.NXT and MaxPayloadSize, its field rcv has RCV.NXT
+//     and PendingBufUsed, and an error of the kind PacketTooBig makes its segments smaller (pathmtu.go).
+//   - An endpoint takes no payload while its segments take more memory than its receive buffer has,
+//     not even the bytes in front of those after a gap.
 //   - The endpoint's field keepalive has the idle time, from which its timer starts when the time
 //     is set, and after each answer (keepalive.go).
 //   - Netstack names an endpoint's owner with each packet that it sends for the endpoint, including

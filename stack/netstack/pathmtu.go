@@ -14,6 +14,7 @@ import (
 type Progress struct {
 	SndUna, SndNxt, RcvNxt uint32
 	Full                   uint32 // payload of the longest segment that netstack sends
+	AfterGap               int    // bytes of memory that hold segments which came before others in front of them
 }
 
 // ProgressOf returns the progress of an endpoint, and whether it has any. No option of the endpoint
@@ -31,10 +32,14 @@ func ProgressOf(ep tcpip.Endpoint) (p Progress, ok bool) {
 	}
 	una, nxt := sender.Elem().FieldByName("SndUna"), sender.Elem().FieldByName("SndNxt")
 	received, full := receiver.Elem().FieldByName("RcvNxt"), sender.Elem().FieldByName("MaxPayloadSize")
-	if !una.CanUint() || !nxt.CanUint() || !received.CanUint() || !full.CanInt() {
+	pending := receiver.Elem().FieldByName("PendingBufUsed")
+	if !una.CanUint() || !nxt.CanUint() || !received.CanUint() || !full.CanInt() || !pending.CanInt() {
 		return p, false
 	}
-	return Progress{uint32(una.Uint()), uint32(nxt.Uint()), uint32(received.Uint()), uint32(full.Int())}, true
+	return Progress{
+		SndUna: uint32(una.Uint()), SndNxt: uint32(nxt.Uint()), RcvNxt: uint32(received.Uint()),
+		Full: uint32(full.Int()), AfterGap: int(pending.Int()),
+	}, true
 }
 
 // Outstanding reports whether netstack has sent a sequence number to the client that the client has
