@@ -20,7 +20,8 @@
 //     65374 bytes.
 //   - Netstack counts the memory of received segments in the field rcvMemUsed (memory.go).
 //   - The endpoint's field snd has SND.UNA, SND.NXT and MaxPayloadSize, its field rcv has RCV.NXT
-//     and PendingBufUsed, and an error of the kind PacketTooBig makes its segments smaller (pathmtu.go).
+//     and PendingBufUsed, and an error of the kind PacketTooBig makes its segments smaller
+//     (pathmtu.go).
 //   - An endpoint takes no payload while its segments take more memory than its receive buffer has,
 //     not even the bytes in front of those after a gap.
 //   - The endpoint's field keepalive has the idle time, from which its timer starts when the time
