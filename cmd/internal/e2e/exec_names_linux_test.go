@@ -176,6 +176,38 @@ func TestResolverFileGoes(t *testing.T) {
 	}
 }
 
+// TestCommandChoosesNoNameserver has a command of root write the files that name this host's
+// nameservers: under rules it reaches no other one for that, and none answers for it.
+func TestCommandChoosesNoNameserver(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl", "dig", "dnsmasq", "unshare")
+	lab := tuntest.NewLab(t)
+	newRuled(t, lab)
+	lab.Server.AddAddress("lo", addrOfHour+"/32")
+	resolve(t, lab.Server, "--user=root", "--listen-address="+addrOfHour, "--local=/#/",
+		"--host-record=absent.example.com,"+addrOfElse)
+	const script = `mkdir -p /run/NetworkManager
+echo nameserver ` + addrOfHour + ` | tee /etc/resolv.conf >/run/NetworkManager/no-stub-resolv.conf
+end=$(($(date +%s)+4)) # long enough for each of those who follow the files
+until [ $(date +%s) -ge $end ]; do
+	dig +tries=1 +time=60 @` + addrOfHour + ` absent.example.com | grep NOERROR && exit 1
+	dig +tries=1 +time=60 absent.example.com @` + resolver + ` | grep NOERROR && exit 1
+	curl -4 -s -m 60 http://absent.example.com && exit 1
+done
+exit 0`
+	for _, names := range []string{"virtual", "dns"} {
+		t.Run(names, func(t *testing.T) {
+			t.Parallel()
+			dir := newEtc(t, "nameserver "+resolver+"\n")
+			line := dir.asking("sh", "-c", `mount -t tmpfs none /run && exec "$@"`, "sh", binary, "exec", "--names", names,
+				"-o", "/dev/null", "--allow", "absent.example.com", "--", "sh", "-c", script)
+			if got := command(t, lab.Router, line[0], line[1:]...); got.status != 0 {
+				t.Errorf("the command has another nameserver: %+v", got)
+			}
+		})
+	}
+}
+
 // TestExecFamilies has a command choose between the addresses of a name on a host that has one
 // family only.
 func TestExecFamilies(t *testing.T) {

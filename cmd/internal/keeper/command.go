@@ -23,6 +23,7 @@ import (
 type command struct {
 	*Execution
 	hosts     hostfile.Hosts
+	known     []netip.Addr         // nameservers of this host at the start
 	virtual   *message.VirtualPool // of the next router; nil = names have no virtual addresses
 	network   *owner.Network
 	dns       []*os.File // at which routers answer the command's DNS queries, with virtual
@@ -44,6 +45,18 @@ func (c *command) routing() (*message.CommandRouting, []*os.File) {
 	files := c.network.Files()
 	o.Network, o.Device = len(files), c.network.Device()
 	return o, slices.Concat(c.dns, files)
+}
+
+// keepsNameservers reports whether the command asks the nameservers of the start to the end. One of
+// root may write the files that name them, and with a server of its own any name leads anywhere.
+func (c *command) keepsNameservers() bool { return os.Geteuid() == 0 && c.Config.Egress.HasRules() }
+
+// nameservers returns those of this host, at other machines.
+func (k *keeper) nameservers() []netip.Addr {
+	if k.command != nil && k.command.keepsNameservers() {
+		return k.command.known
+	}
+	return hostfile.Nameservers()
 }
 
 // needsOwners reports whether programs are looked for.

@@ -93,7 +93,8 @@ func Exec(ctx context.Context, e Execution, o namespace.Options, drain time.Dura
 func (e *Execution) keeper() *keeper {
 	k := &keeper{log: e.Logger, start: newStarter(e.Logger), records: newRecords(e.Log), command: &command{Execution: e}}
 	k.config.Store(e.Config)
-	k.command.hosts = hostfile.ReadHosts(hostfile.HostsPath, e.Logger) // before the command can write it
+	// Before the command can write them.
+	k.command.hosts, k.command.known = hostfile.ReadHosts(hostfile.HostsPath, e.Logger), hostfile.Nameservers()
 	if namesAreVirtual(e.Config) {
 		k.command.virtual = message.NewVirtualPool()
 	}
@@ -104,7 +105,7 @@ func (e *Execution) keeper() *keeper {
 func (e *Execution) start(ctx context.Context, k *keeper, o namespace.Options) (*namespace.Session, error) {
 	c := e.Config
 	o.TUN, o.MTU, o.Queues, o.Addresses = c.TUN.Name, c.TUN.MTU, host.Queues(c), c.TUN.Addresses
-	o.Redirected = k.redirect
+	o.Redirected, o.KeepNameservers = k.redirect, k.command.keepsNameservers()
 	if doors := namespace.RootDoors(o.Hide); len(doors) > 0 {
 		e.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
 			Warn("the command can reach services that run programs outside, as root")

@@ -51,7 +51,7 @@ func (f *hostFile) look() os.FileInfo {
 func (k *keeper) tellFiles(ctx context.Context) {
 	passwd := hostFile{path: hostfile.PasswdPath}
 	passwd.look()
-	nameservers := hostfile.Nameservers()
+	nameservers := k.nameservers()
 	tick := time.NewTicker(lookAtFiles)
 	defer tick.Stop()
 	for {
@@ -63,7 +63,7 @@ func (k *keeper) tellFiles(ctx context.Context) {
 		if passwd.changed() {
 			_ = k.sendFile(message.Order{Passwd: true}, hostfile.PasswdPath)
 		}
-		if now := hostfile.Nameservers(); !slices.Equal(now, nameservers) {
+		if now := k.nameservers(); !slices.Equal(now, nameservers) {
 			nameservers = now
 			_ = k.router.Load().send(message.Order{Nameservers: &now})
 		}

@@ -58,7 +58,7 @@ type keeper struct {
 // open starts a router, and returns when it has its config and its log. A router that cannot have
 // them has said why.
 func (k *keeper) open(ctx context.Context) (*child, error) {
-	b := &message.Beginning{Config: k.config.Load(), Began: began}
+	b := &message.Beginning{Config: k.config.Load(), Began: began, Nameservers: k.nameservers()}
 	if k.command != nil {
 		b.Hosts = k.command.hosts
 	}

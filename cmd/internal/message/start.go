@@ -6,6 +6,7 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -38,6 +39,8 @@ type Beginning struct {
 	Config *config.Config
 	Began  time.Time      // the run
 	Hosts  hostfile.Hosts // of exec; a router of run reads them
+
+	Nameservers []netip.Addr // of this host, at other machines
 }
 
 // ToPipe returns the end of a pipe that a value for FromPipe comes by, until it is closed

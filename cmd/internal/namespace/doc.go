@@ -87,7 +87,8 @@
 // The command can always reach a nameserver of the host by its own address, too, for DNS.
 //
 // The host may change or replace its file while the command runs. The session watches it and sends
-// init the new one (resolvconf_linux.go). Init puts its mount back where the host has pushed it
+// init the new one (resolvconf_linux.go), unless the command may be who has written it
+// ([Options].KeepNameservers). Init puts its mount back where the host has pushed it
 // aside (cover_linux.go). It covers a symbolic link, as systemd-resolved has it, and not the
 // target. Where the host has no resolv.conf there is nothing to cover: a libc asks 127.0.0.1 then,
 // and rules of the command's network namespace lead its port 53 into the TUN.

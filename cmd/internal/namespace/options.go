@@ -37,6 +37,10 @@ type Options struct {
 	// the command has no user namespace of its own. "" makes a network for the command.
 	NetNS string
 
+	// KeepNameservers leaves the command the nameservers that the host has at the start: one that
+	// may write the host's resolv.conf chooses no others.
+	KeepNameservers bool
+
 	// Redirected gets the redirects when they have changed; nil disables it.
 	Redirected func(*Redirects)
 

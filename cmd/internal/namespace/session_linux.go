@@ -83,7 +83,9 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	if job {
 		s.terminal.inner = s.init.Process.Pid
 	}
-	go s.followResolver(o, names)
+	if !o.KeepNameservers {
+		go s.followResolver(o, names)
+	}
 	return s, nil
 }
 

@@ -130,8 +130,7 @@ func (r *Process) open(lines *logger.Lines) error {
 	}
 	r.config = b.Config
 	r.hosts.Store(&b.Hosts)
-	nameservers := hostfile.Nameservers()
-	r.nameservers.Store(&nameservers)
+	r.nameservers.Store(&b.Nameservers)
 	if r.logger, err = logger.New(r.config.Log, lines); err != nil {
 		return err
 	}
