@@ -49,6 +49,7 @@ type attempts struct {
 	learned *attempt.Learned // nil without --learn
 	explain *os.File         // nil without --explain
 	policy  *os.File         // nil without --learn
+	created bool             // the policy's file was not there before
 }
 
 // follow has e tell its attempts, where rules or flags ask for them; otherwise it returns nil.
@@ -70,6 +71,8 @@ func (a *attemptFlags) follow(e *keeper.Execution) (_ *attempts, err error) {
 		return t, nil
 	}
 	// What is there is kept until there is a policy to replace it.
+	_, err = os.Lstat(a.learn)
+	t.created = errors.Is(err, fs.ErrNotExist)
 	if t.policy, err = os.OpenFile(a.learn, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
 		return nil, cannotWrite("--learn", a.learn, err)
 	}
@@ -94,9 +97,9 @@ func cannotWrite(flag, path string, err error) error {
 	return hint.Usage(fmt.Errorf("%s: %w", flag, err), remedy)
 }
 
-// tell writes the files and tells on stderr of them and of the denials. No attempt may come after;
-// t may be nil.
-func (t *attempts) tell(command []string, stderr io.Writer) (err error) {
+// tell writes the files and tells on stderr of them and of the denials. failed is that the command
+// may not have run. No attempt may come after; t may be nil.
+func (t *attempts) tell(command []string, failed bool, stderr io.Writer) (err error) {
 	if t == nil {
 		return nil
 	}
@@ -113,11 +116,22 @@ func (t *attempts) tell(command []string, stderr io.Writer) (err error) {
 		return err
 	}
 	text, rules := t.learned.Policy(command, time.Now())
+	if failed && rules == 0 {
+		return errors.Join(err, t.discardPolicy())
+	}
 	if learnErr := replace(t.policy, []byte(text)); learnErr != nil {
 		return errors.Join(err, fmt.Errorf("--learn: %w", learnErr))
 	}
 	fmt.Fprintf(stderr, "syntap: %s learned; hint: --policy %s\n", counted(rules, "rule"), t.flags.learn)
 	return err
+}
+
+// discardPolicy leaves the policy's file as it was.
+func (t *attempts) discardPolicy() error {
+	if t.created {
+		_ = os.Remove(t.policy.Name())
+	}
+	return t.policy.Close()
 }
 
 // replace makes a policy the content of a file, and closes it.

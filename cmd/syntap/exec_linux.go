@@ -47,7 +47,7 @@ func newExecCommand() *cobra.Command {
 	addConfigFlag(cmd, &e.file)
 	f.IntVar(&e.mtu, "mtu", 1500, "MTU of the TUN interface in `BYTES`")
 	f.BoolVar(&e.hostLoopback, "host-loopback", false, "let the gateways (198.18.0.2 "+
-		"and fd53:7974::2) reach this host's 127.0.0.1 and ::1")
+		"and fd53:7974::2) reach this host's 127.0.0.1 and ::1, where rules allow these gateways")
 	f.DurationVar(&e.drain, "drain", keeper.DefaultDrain, "at the end, wait up to `DURATION` until "+
 		"the command's data is delivered; Ctrl-C ends the wait")
 	f.StringArrayVar(&e.hide, "hide", nil, "hide the file, socket or directory at `PATH` from the "+
@@ -118,7 +118,7 @@ func (e *execCommand) run(cmd *cobra.Command, args []string) error {
 		HostLoopback: e.hostLoopback, Hide: e.hide, AllowSetuid: e.allowSetuid,
 		NetNS: e.netns,
 	}, e.drain)
-	err = errors.Join(err, attempts.tell(args, cmd.ErrOrStderr()))
+	err = errors.Join(err, attempts.tell(args, err != nil, cmd.ErrOrStderr()))
 	if status != 0 && err != nil {
 		return &hint.Error{Status: status, Err: err, Hint: hint.Of(err)}
 	}

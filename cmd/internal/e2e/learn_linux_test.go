@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -78,5 +80,27 @@ func TestLearn(t *testing.T) {
 	if !strings.Contains(got.stderr, "1 denied: two.example.com (curl); hint: leave out --deny two.example.com\n") ||
 		!strings.Contains(got.stderr, "3 rules learned") {
 		t.Errorf("standard error = %q, want a denial and three rules", got.stderr)
+	}
+}
+
+// TestLearnOfNone has no command to learn from: a policy stays, and there is no new one.
+func TestLearnOfNone(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "unshare")
+	lab := tuntest.NewLab(t)
+	dir := newEtc(t, "")
+	const policy = "egress: {default: deny, rules: [{name: www.example.com, verdict: allow}]}\n"
+	dir.write(t, "policy.yaml", policy)
+	for _, name := range []string{"policy.yaml", "new.yaml"} {
+		got := command(t, lab.Router, "unshare", dir.exec("--learn", dir.path(name), "--", "missing")...)
+		if got.status != 127 || strings.Contains(got.stderr, "learned") {
+			t.Errorf("a missing command: %+v", got)
+		}
+	}
+	if got, err := os.ReadFile(dir.path("policy.yaml")); err != nil || string(got) != policy {
+		t.Errorf("the policy is %q, %v", got, err)
+	}
+	if _, err := os.Stat(dir.path("new.yaml")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a new policy: %v", err)
 	}
 }
