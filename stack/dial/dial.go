@@ -32,8 +32,8 @@ type Options struct {
 	// connection is given up (RFC 5482, TCP_USER_TIMEOUT), in whole milliseconds; 0 = the kernel's
 	// retransmissions decide (net.ipv4.tcp_retries2).
 	UserTimeout time.Duration
-	// Redirect replaces a destination before it is dialled and exempts it from Rules and Policy;
-	// nil = never.
+	// Redirect replaces a destination before it is dialled and exempts it from Policy, and a
+	// nameserver from Rules, for DNS queries; nil = never.
 	Redirect func(netip.AddrPort) (netip.AddrPort, bool)
 	// Virtual are the destinations that stand for names. The names' real addresses are dialled
 	// instead, each if Rules and Policy allow it; nil = there are none.
@@ -114,10 +114,15 @@ func (d *Dialer) Target(f Flow, r *egress.Ruling) (netip.AddrPort, *flow.Decisio
 	o := d.o.Load()
 	if o.Redirect != nil {
 		if to, ok := o.Redirect(dst); ok {
-			if r != nil && r.Deny && dst.Port() == dnsPort {
+			switch {
+			case r == nil:
+				return to, byDefault
+			case r.Deny && dst.Port() == dnsPort:
 				return to, onlyDNS
+			case r.Deny:
+				return dst, r.Decision
 			}
-			return to, byDefault
+			return to, r.Decision
 		}
 	}
 	if o.isVirtual(dst) {

@@ -17,7 +17,7 @@ type Attempt struct {
 	Time     time.Time
 	Proto    flow.Proto
 	Name     string         // by which the client knows the server, or for which it asks; "" = none
-	Server   netip.AddrPort // as dialled or denied; an echo has port 0
+	Server   netip.AddrPort // as dialled or denied, without a name as addressed; an echo has port 0
 	Question bool           // it asks for Name, and policy has answered
 
 	Nameserver bool           // Server is one of those that a command has for the DNS, as it addressed them
@@ -28,24 +28,28 @@ type Attempt struct {
 // OfHandshake returns the attempt of a handshake.
 func OfHandshake(r *record.Attributed) Attempt {
 	a := Attempt{Time: r.Time, Proto: flow.TCP, Server: r.Server}
+	a.open(r.Opening)
 	if u := r.Upstream; u != nil {
 		a.Decision = u.Decision
-		if u.Remote.IsValid() {
-			a.Server = u.Remote
-		}
+		a.dialled(u.Remote.Addr())
 	}
-	a.open(r.Opening)
 	return a.atReal()
 }
 
 // OfDatagram returns the attempt of a flow without a handshake.
 func OfDatagram(d *record.AttributedDatagram) Attempt {
 	a := Attempt{Time: d.Time, Proto: d.Proto, Server: d.Server, Decision: d.Decision}
-	if d.Upstream.IsValid() {
-		a.Server = netip.AddrPortFrom(d.Upstream.Addr(), d.Server.Port())
-	}
 	a.open(d.Opening)
+	a.dialled(d.Upstream.Addr())
 	return a.atReal()
+}
+
+// dialled notes the real address of the name that the server stands for. Without a name the address
+// may stand for one of the host's, and rules are about that which the command knows.
+func (a *Attempt) dialled(real netip.Addr) {
+	if a.Name != "" && real.IsValid() {
+		a.Server = netip.AddrPortFrom(real, a.Server.Port())
+	}
 }
 
 // atReal returns an attempt at the address that policy denies, not at the one that stands for it.

@@ -95,3 +95,37 @@ func TestExecHostLoopback(t *testing.T) {
 		}
 	}
 }
+
+// TestHostLoopbackByRules has rules decide on the gateway's address as on others, also those that
+// were learned.
+func TestHostLoopbackByRules(t *testing.T) {
+	t.Parallel()
+	requireTools(t, "curl")
+	lab := tuntest.NewLab(t)
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	for gateway, loopback := range map[string]string{"198.18.0.2": "127.0.0.1", "[fd53:7974::2]": "[::1]"} {
+		go http.Serve(lab.Router.Listen("tcp", loopback+":80"), http.NotFoundHandler())
+		for _, tt := range []struct {
+			flags []string
+			want  int // exit status of curl
+		}{
+			{[]string{"--allow", "www.example.com"}, 7},
+			{[]string{"--allow", gateway + ":81"}, 7},
+			{[]string{"--allow", gateway + ":80"}, 0},
+			{[]string{"--deny", gateway}, 7},
+			{[]string{"--deny", "www.example.com"}, 0},
+			{[]string{"--learn", policy}, 0},
+			{[]string{"--policy", policy}, 0},
+			{[]string{"--policy", policy, "--deny", gateway}, 7},
+		} {
+			line := append([]string{"exec", "--host-loopback"}, tt.flags...)
+			got := command(t, lab.Router, binary, append(line, "--", "curl", "-sS", "-m", "60", "http://"+gateway)...)
+			if got.status != tt.want {
+				t.Errorf("%q: %+v, want %d", tt.flags, got, tt.want)
+			}
+			if hint := "--allow " + gateway + ":80"; tt.flags[0] == "--allow" && tt.want != 0 && !strings.Contains(got.stderr, hint) {
+				t.Errorf("%q: %q, want a hint at %q", tt.flags, got.stderr, hint)
+			}
+		}
+	}
+}
