@@ -2,79 +2,77 @@ package nft
 
 import (
 	"bytes"
-	"fmt"
+	"encoding/binary"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// ForwardDrops returns the chains that drop forwarded packets by default and have no rule that
-// names an interface and accepts packets to it. The rules of such a chain may accept its packets
-// all the same, by other words.
-func (k *Kernel) ForwardDrops(name string) ([]ChainName, error) {
-	return k.drops(*nftables.ChainHookForward, name, func(a *accepting) bool {
-		return a.to || a.from && a.elsewhere
+// Link is an interface.
+type Link struct {
+	Name  string
+	Index int // 0 = it changes with each start
+}
+
+// ForwardDrops returns the chains that drop forwarded packets by default, and with them packets
+// from one of the links to the interface name, or the answers to them.
+func (k *Kernel) ForwardDrops(name string, links []Link) ([]ChainName, error) {
+	return k.drops(*nftables.ChainHookForward, func(c *nftables.Chain) bool {
+		for _, l := range links {
+			there := packets{k: k, tun: name, in: l, out: Link{Name: name}, state: expr.CtStateBitNEW}
+			back := packets{k: k, tun: name, in: Link{Name: name}, out: l, state: expr.CtStateBitESTABLISHED}
+			if !there.accepted(c) || !back.accepted(c) {
+				return true
+			}
+		}
+		return false
 	})
 }
 
-// InputDrops returns the chains that drop packets to this host by default, and have no rule that
-// accepts packets of an interface that it names, or of established connections by any.
+// InputDrops returns the chains that drop packets to this host by default, and with them answers
+// that come from the interface name.
 func (k *Kernel) InputDrops(name string) ([]ChainName, error) {
-	return k.drops(*nftables.ChainHookInput, name, func(a *accepting) bool {
-		return a.from || a.answers
+	return k.drops(*nftables.ChainHookInput, func(c *nftables.Chain) bool {
+		p := packets{k: k, tun: name, in: Link{Name: name}, state: expr.CtStateBitESTABLISHED}
+		return !p.accepted(c)
 	})
 }
 
-// drops returns the chains of a hook that drop by default, and do not accept what is asked.
-func (k *Kernel) drops(hook nftables.ChainHook, name string, accepts func(*accepting) bool) (drops []ChainName, err error) {
-	all, err := k.conn.ListChains()
+// drops returns the chains of a hook that drop by default, and of which concerned holds.
+func (k *Kernel) drops(hook nftables.ChainHook, concerned func(*nftables.Chain) bool) (drops []ChainName, err error) {
+	all, err := k.lists()
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	for _, c := range all {
-		family := families[c.Table.Family]
-		if family == "" || c.Hooknum == nil || *c.Hooknum != hook || !k.dropsRest(c) {
-			continue
-		}
-		a := accepting{k: k, name: name, table: c.Table, seen: make(map[visit]bool)}
-		a.walk(c.Name, way{})
-		if !accepts(&a) {
-			drops = append(drops, ChainName{family, c.Table.Name, c.Name})
+		at := k.name(c)
+		if at.Family != "" && c.Hooknum != nil && *c.Hooknum == hook && k.dropsRest(c) && concerned(c) {
+			drops = append(drops, at)
 		}
 	}
 	return drops, nil
 }
 
-// accepting follows the rules that accept packets, from a chain of a hook on, other conditions than
-// their interfaces aside.
-type accepting struct {
-	k     *Kernel
-	name  string // of the interface
-	table *nftables.Table
-	seen  map[visit]bool
-
-	to        bool // some accept packets from elsewhere to the interface
-	from      bool // some accept packets from the interface
-	elsewhere bool // some accept packets from another interface to any
-	answers   bool // some accept packets of established connections, from any
+// packets are those between two interfaces, one of which is the TUN, in one state of connection
+// tracking. Their addresses and ports are not known.
+type packets struct {
+	k       *Kernel
+	tun     string
+	in, out Link
+	state   uint32
+	table   *nftables.Table
+	judged  map[visit]expr.VerdictKind
 }
 
-// side is what the rules on a way ask of an interface.
-type side uint8
-
-const (
-	anyLink side = iota
-	thisLink
-	otherLink
-	eitherLink // this one and others, of a set
-)
-
-// way has the interfaces of the packets that get to a rule.
+// way is how packets get to a rule.
 type way struct {
-	in, out     side
-	established bool // of established connections alone
+	some  bool // of them alone, by conditions that are not known to hold
+	meant bool // by a rule that names the TUN, or asks for their state of answers
 }
 
 type visit struct {
@@ -82,141 +80,226 @@ type visit struct {
 	way   way
 }
 
-// walk visits the rules of a chain, and of those that it leads to.
-func (a *accepting) walk(chain string, w way) {
-	at := visit{chain, w}
-	if a.seen[at] {
-		return
-	}
-	a.seen[at] = true
-	rules, err := a.k.conn.GetRules(a.table, &nftables.Chain{Name: chain, Table: a.table})
-	if err != nil {
-		return
-	}
-	for _, r := range rules {
-		a.rule(r, w)
+// accepted reports whether a chain of a hook accepts the packets. A rule for some of them counts if
+// it means them.
+func (p *packets) accepted(c *nftables.Chain) bool {
+	p.table, p.judged = c.Table, make(map[visit]expr.VerdictKind)
+	switch p.walk(c.Name, way{}) {
+	case expr.VerdictAccept:
+		return true
+	case expr.VerdictDrop:
+		return false
+	default:
+		return c.Policy == nil || *c.Policy == nftables.ChainPolicyAccept
 	}
 }
 
-// rule follows a rule for packets on a way.
-func (a *accepting) rule(r *nftables.Rule, w way) {
-	var field *side // of the way, which is in the register
-	byIndex, byState := false, false
+// walk returns the verdict of a chain: accept, drop, or else return.
+func (p *packets) walk(chain string, w way) (kind expr.VerdictKind) {
+	at := visit{chain, w}
+	if kind, ok := p.judged[at]; ok {
+		return kind
+	}
+	defer func() { p.judged[at] = kind }()
+	for _, r := range p.k.rules(p.table, chain) {
+		v, w, ok := p.rule(r, w)
+		if !ok {
+			continue
+		}
+		switch v.Kind {
+		case expr.VerdictJump, expr.VerdictGoto:
+			kind = p.walk(v.Chain, w)
+			if kind != expr.VerdictReturn || v.Kind == expr.VerdictGoto && !w.some {
+				return kind
+			}
+		case expr.VerdictAccept:
+			if !w.some || w.meant {
+				return v.Kind
+			}
+		case expr.VerdictDrop, expr.VerdictReturn:
+			if !w.some {
+				return v.Kind
+			}
+		default:
+		}
+	}
+	return expr.VerdictReturn
+}
+
+// rule returns the verdict of a rule, and the way of packets to it. It has none where its
+// conditions do not hold.
+func (p *packets) rule(r *nftables.Rule, w way) (*expr.Verdict, way, bool) {
+	var in condition // the register
 	for _, e := range r.Exprs {
-		possible := true
+		holds := true
 		switch e := e.(type) {
 		case *expr.Meta:
-			field, byIndex = w.field(e.Key)
-			byState = false
+			in = p.meta(e)
 		case *expr.Ct:
-			field, byState = nil, e.Key == expr.CtKeySTATE
+			in = condition{some: e.Key != expr.CtKeySTATE, state: e.Key == expr.CtKeySTATE}
+		case *expr.Payload:
+			in = condition{some: true, source: ofSource(e)}
 		case *expr.Bitwise:
-			w.established = w.established || byState && ofEstablished(e.Mask)
-		case *expr.Match: // of iptables
-			w.established = w.established || matchesEstablished(e)
+			in.mask = e.Mask
 		case *expr.Cmp:
-			possible = field == nil || a.compare(e, field, byIndex)
+			holds = p.compare(e, in, &w)
 		case *expr.Lookup:
-			possible = field == nil || a.lookUp(r.Table, e, field)
-			w.established = w.established || byState
-			if (field != nil || byState) && e.IsDestRegSet && possible { // a map of verdicts
-				a.verdict(&expr.Verdict{Kind: expr.VerdictAccept}, w)
-				return
+			element := p.find(r.Table, e.SetName, in)
+			holds = in.some || (element != nil) != e.Invert
+			p.note(&w, in, element != nil)
+			if e.IsDestRegSet {
+				v := verdictIn(element)
+				return v, w, holds && v != nil
 			}
+		case *expr.Match: // of iptables
+			holds = p.match(e, &w)
+		case *expr.Reject:
+			return &expr.Verdict{Kind: expr.VerdictDrop}, w, true
+		case *expr.Target: // of iptables
+			return &expr.Verdict{Kind: expr.VerdictDrop}, w, e.Name == "REJECT"
 		case *expr.Verdict:
-			a.verdict(e, w)
+			return e, w, true
+		case *expr.Counter, *expr.Log, *expr.Immediate:
+		default:
+			in = condition{some: true}
+			w.some = true
 		}
-		if !possible {
-			return
+		if !holds {
+			return nil, w, false
 		}
 	}
+	return nil, w, false
 }
 
-// ofEstablished reports whether a mask of the states of connections has that of established ones.
-func ofEstablished(mask []byte) bool {
-	return len(mask) == 4 && binaryutil.NativeEndian.Uint32(mask)&expr.CtStateBitESTABLISHED != 0
+// condition is what the register has that a rule asks for.
+type condition struct {
+	some    bool  // not known
+	source  bool  // the source address: that of packets of a link belongs to its network
+	link    *Link // nil = no interface
+	byIndex bool
+	state   bool
+	mask    []byte
 }
 
-// matchesEstablished reports whether a match of iptables is for established connections.
-func matchesEstablished(m *expr.Match) bool {
-	const established = 1 << 1 // XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED)
-	if info, ok := m.Info.(*xt.ConntrackMtinfo3); ok {
-		return info.StateMask&established != 0
+func (p *packets) meta(e *expr.Meta) condition {
+	switch e.Key {
+	case expr.MetaKeyIIFNAME, expr.MetaKeyIIF:
+		return condition{link: &p.in, byIndex: e.Key == expr.MetaKeyIIF}
+	case expr.MetaKeyOIFNAME, expr.MetaKeyOIF:
+		return condition{link: &p.out, byIndex: e.Key == expr.MetaKeyOIF}
+	case expr.MetaKeyNFPROTO:
+		return condition{}
+	default:
+		return condition{some: true}
 	}
-	return m.Name == "conntrack" || m.Name == "state"
 }
 
-// compare has a side be what a rule compares it with, and reports whether it can be. Its index
-// names another interface: that of the interface changes with each start.
-func (a *accepting) compare(e *expr.Cmp, of *side, byIndex bool) bool {
-	link := bytes.TrimRight(e.Data, "\x00")
-	this, isLo := bytes.HasPrefix([]byte(a.name), link), string(link) == "lo"
-	if byIndex {
-		this, isLo = false, bytes.Equal(e.Data, binaryutil.NativeEndian.PutUint32(loIndex))
-	}
+// ofSource reports whether a rule reads the source address.
+func ofSource(e *expr.Payload) bool {
+	return e.Base == expr.PayloadBaseNetworkHeader && (e.Offset == Source4.offset || e.Offset == Source6.offset)
+}
+
+// note notes on the way what a condition says of the packets for which it holds, and whether it
+// names them.
+func (p *packets) note(w *way, c condition, named bool) {
+	means := c.source || c.link != nil && c.link.Name == p.tun || c.state && p.state == expr.CtStateBitESTABLISHED
+	w.some = w.some || c.some
+	w.meant = w.meant || named && means
+}
+
+// compare reports whether a comparison with the register may hold.
+func (p *packets) compare(e *expr.Cmp, c condition, w *way) bool {
+	var is bool
 	equal := e.Op == expr.CmpOpEq
 	switch {
-	case !this && !equal:
-		return true // any but another one
-	case this && equal:
-		return of.ask(thisLink)
-	}
-	return !isLo && of.ask(otherLink)
-}
-
-// loIndex is the index of the interface lo.
-const loIndex = 1
-
-// lookUp has a side be in a set, and reports whether it can be.
-func (a *accepting) lookUp(table *nftables.Table, e *expr.Lookup, of *side) bool {
-	switch this := a.k.holds(table, e.SetName, a.name); {
-	case this && e.IsDestRegSet:
-		return of.ask(thisLink)
-	case e.IsDestRegSet:
-		return false
-	case this && !e.Invert:
-		return of.ask(eitherLink)
-	case !this && e.Invert:
-		return true
-	}
-	return of.ask(otherLink)
-}
-
-// ask has a side be another one, and reports whether it can be.
-func (s *side) ask(other side) bool {
-	switch {
-	case *s == other || other == eitherLink && *s != anyLink:
-		return true
-	case *s == anyLink || *s == eitherLink:
-		*s = other
-		return true
-	}
-	return false
-}
-
-// field returns the side that a field of a packet names, nil if none, and whether by its index.
-func (w *way) field(key expr.MetaKey) (of *side, byIndex bool) {
-	switch key {
-	case expr.MetaKeyIIFNAME, expr.MetaKeyIIF:
-		return &w.in, key == expr.MetaKeyIIF
-	case expr.MetaKeyOIFNAME, expr.MetaKeyOIF:
-		return &w.out, key == expr.MetaKeyOIF
+	case c.link != nil:
+		is = c.link.named(e.Data, c.byIndex)
+	case c.state && len(c.mask) == 4: // a mask, some bits of which are to be there
+		is, equal = binaryutil.NativeEndian.Uint32(c.mask)&p.state != 0, !equal
+	case c.state && len(e.Data) == 4:
+		is = binaryutil.NativeEndian.Uint32(e.Data)&p.state != 0
 	default:
-		return nil, false
+		p.note(w, c, equal)
+		return true
 	}
+	p.note(w, c, is && equal)
+	return is == equal
 }
 
-// verdict notes packets that are accepted, or follows them to the next chain.
-func (a *accepting) verdict(v *expr.Verdict, w way) {
-	isThis := func(s side) bool { return s == thisLink || s == eitherLink }
-	switch v.Kind {
-	case expr.VerdictJump, expr.VerdictGoto:
-		a.walk(v.Chain, w)
-	case expr.VerdictAccept:
-		a.to = a.to || isThis(w.out) && w.in != thisLink
-		a.from = a.from || isThis(w.in) && w.out != thisLink
-		a.elsewhere = a.elsewhere || w.in == otherLink && w.out == anyLink || w.in == eitherLink && w.out != otherLink
-		a.answers = a.answers || w.established && w.in != otherLink
-	default:
+// named reports whether data of a rule names an interface, in full or by a wildcard.
+func (l *Link) named(data []byte, byIndex bool) bool {
+	if byIndex {
+		return l.Index != 0 && bytes.Equal(data, native(uint32(l.Index)))
 	}
+	name, isWhole := bytes.CutSuffix(data, []byte{0})
+	name = bytes.TrimRight(name, "\x00")
+	if isWhole {
+		return string(name) == l.Name
+	}
+	return strings.HasPrefix(l.Name, string(name))
+}
+
+// find returns the element of a set or map that the register meets, nil if there is none.
+func (p *packets) find(table *nftables.Table, set string, c condition) *nftables.SetElement {
+	elements, err := p.k.conn.GetSetElements(&nftables.Set{Table: table, Name: set})
+	if err != nil {
+		return nil
+	}
+	for _, e := range elements {
+		switch {
+		case c.link != nil && c.byIndex && c.link.named(e.Key, true),
+			c.link != nil && !c.byIndex && bytes.Contains(e.Key, interfaceName(c.link.Name)),
+			c.state && len(e.Key) == 4 && binaryutil.NativeEndian.Uint32(e.Key)&p.state != 0:
+			return &e
+		}
+	}
+	return nil
+}
+
+// verdictIn returns the verdict of an element of a map, nil if it has none.
+func verdictIn(e *nftables.SetElement) *expr.Verdict {
+	if e == nil {
+		return nil
+	}
+	d, err := netlink.NewAttributeDecoder(e.Val)
+	if err != nil {
+		return nil
+	}
+	d.ByteOrder = binary.BigEndian
+	v := &expr.Verdict{Kind: expr.VerdictReturn}
+	for d.Next() {
+		switch d.Type() {
+		case unix.NFTA_VERDICT_CODE:
+			v.Kind = expr.VerdictKind(int32(d.Uint32()))
+		case unix.NFTA_VERDICT_CHAIN:
+			v.Chain = d.String()
+		}
+	}
+	return v
+}
+
+// match reports whether a match of iptables may hold.
+func (p *packets) match(m *expr.Match, w *way) bool {
+	mask, inverted := uint32(0), false
+	switch info := m.Info.(type) {
+	case *xt.ConntrackMtinfo3:
+		mask, inverted = uint32(info.StateMask), info.InvertFlags&uint16(xt.ConntrackState) != 0
+		const states = uint16(xt.ConntrackState | xt.ConntrackStateAlias)
+		w.some = w.some || info.MatchFlags&^states != 0
+		if info.MatchFlags&states == 0 {
+			return true
+		}
+	case *xt.Unknown:
+		if m.Name != "state" || len(*info) < 4 {
+			w.some = true
+			return true
+		}
+		mask = binaryutil.NativeEndian.Uint32(*info)
+	default:
+		w.some = w.some || m.Name != "comment"
+		return true
+	}
+	is := mask&p.state != 0
+	p.note(w, condition{state: true}, is && !inverted)
+	return is != inverted
 }

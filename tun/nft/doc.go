@@ -7,7 +7,7 @@
 // ruleset", with which firewalls begin, leaves it alone, and the table stays when its owner dies.
 //
 // A [Kernel] also reads the tables of other programs, to find rules that drop, redirect or leave
-// untracked the packets of the router or its clients.
+// untracked the packets of the router or its clients. Those of iptables-legacy are among them.
 //
 // Only Linux is supported.
 package nft

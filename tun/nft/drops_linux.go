@@ -6,60 +6,71 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
 )
 
 // ChainName names a chain as nft does.
-type ChainName struct{ Family, Table, Chain string }
+type ChainName struct {
+	Family, Table, Chain string
+	Legacy               bool // of iptables-legacy
+}
 
 func (c ChainName) String() string { return c.Family + " " + c.Table + " " + c.Chain }
 
+// WithTool returns the name of a chain behind that of the tool whose rules it has.
+func (c ChainName) WithTool() string {
+	tool := "nftables"
+	if c.Legacy {
+		tool = "iptables-legacy"
+	}
+	return fmt.Sprintf("%s chain %s", tool, c)
+}
+
 // HasChain reports whether a table has a chain.
 func (k *Kernel) HasChain(name ChainName) bool {
-	all, err := k.conn.ListChains()
-	return err == nil && slices.ContainsFunc(all, func(c *nftables.Chain) bool {
-		return name == ChainName{families[c.Table.Family], c.Table.Name, c.Name}
-	})
+	all, err := k.lists()
+	return err == nil && slices.ContainsFunc(all, func(c *nftables.Chain) bool { return k.name(c) == name })
 }
 
 // SourceDrops returns the chains with a reverse-path filter that disregards packets' marks and may
 // concern those that come in by an interface, and in whose tables no rule names that.
 func (k *Kernel) SourceDrops(name string) (drops []ChainName, err error) {
-	all, err := k.conn.ListChains()
+	all, err := k.lists()
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	excepted := make(map[ChainName]bool) // tables
+	table := func(c ChainName) ChainName {
+		c.Chain = ""
+		return c
+	}
 	for _, c := range all {
-		family := families[c.Table.Family]
-		rules, err := k.conn.GetRules(c.Table, c)
-		if family == "" || err != nil {
+		at, rules := k.name(c), k.rules(c.Table, c.Name)
+		if at.Family == "" {
 			continue
 		}
 		if slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return k.names(r, name) }) {
-			excepted[ChainName{family, c.Table.Name, ""}] = true
+			excepted[table(at)] = true
 		}
 		if slices.ContainsFunc(rules, filtersSources) {
-			drops = append(drops, ChainName{family, c.Table.Name, c.Name})
+			drops = append(drops, at)
 		}
 	}
-	return slices.DeleteFunc(drops, func(c ChainName) bool {
-		return excepted[ChainName{c.Family, c.Table, ""}]
-	}), nil
+	return slices.DeleteFunc(drops, func(c ChainName) bool { return excepted[table(c)] }), nil
 }
 
 // Untracks returns the chains with a rule that takes packets off connection tracking.
 func (k *Kernel) Untracks() (chains []ChainName, err error) {
-	all, err := k.conn.ListChains()
+	all, err := k.lists()
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	for _, c := range all {
-		family := families[c.Table.Family]
-		rules, err := k.conn.GetRules(c.Table, c)
-		if family != "" && err == nil && slices.ContainsFunc(rules, untracked) {
-			chains = append(chains, ChainName{family, c.Table.Name, c.Name})
+		at := k.name(c)
+		if at.Family != "" && slices.ContainsFunc(k.rules(c.Table, c.Name), untracked) {
+			chains = append(chains, at)
 		}
 	}
 	return chains, nil
@@ -86,20 +97,14 @@ var families = map[nftables.TableFamily]string{
 	nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet",
 }
 
-// mayJump reports whether a chain of a hook may jump to another one, or is it.
-func mayJump(c, to *nftables.Chain) bool {
-	return to.Table.Name == c.Table.Name && to.Table.Family == c.Table.Family &&
-		(to.Hooknum == nil || to.Name == c.Name)
-}
-
 // dropsRest reports whether a chain drops the packets that no rule of it accepts, by its policy or
 // by its last rule.
 func (k *Kernel) dropsRest(c *nftables.Chain) bool {
 	if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
 		return true
 	}
-	rules, err := k.conn.GetRules(c.Table, c)
-	return err == nil && len(rules) > 0 && dropsAll(rules[len(rules)-1])
+	rules := k.rules(c.Table, c.Name)
+	return len(rules) > 0 && dropsAll(rules[len(rules)-1])
 }
 
 // dropsAll reports whether a rule drops or rejects every packet.
@@ -147,6 +152,11 @@ func (k *Kernel) holds(table *nftables.Table, set, name string) bool {
 	return err == nil && slices.ContainsFunc(elements, func(e nftables.SetElement) bool {
 		return bytes.Contains(e.Key, interfaceName(name))
 	})
+}
+
+// ofEstablished reports whether a mask of the states of connections has that of established ones.
+func ofEstablished(mask []byte) bool {
+	return len(mask) == 4 && binaryutil.NativeEndian.Uint32(mask)&expr.CtStateBitESTABLISHED != 0
 }
 
 // established reports whether a rule asks for the state of connections, whatever interface they

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"bytes"
-	"fmt"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -24,15 +23,14 @@ type Guard struct {
 // Guards returns the rules that drop packets of connections which come in by the interface name,
 // for their address and the interface alone.
 func (k *Kernel) Guards(name string) (guards []Guard, err error) {
-	chains, err := k.conn.ListChains()
+	chains, err := k.lists()
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	spared := func(r *nftables.Rule) bool { return k.names(r, name) }
 	for _, c := range chains {
-		family := families[c.Table.Family]
-		rules, err := k.conn.GetRules(c.Table, c)
-		if family == "" || err != nil || slices.ContainsFunc(rules, spared) {
+		at, rules := k.name(c), k.rules(c.Table, c.Name)
+		if at.Family == "" || slices.ContainsFunc(rules, spared) {
 			continue
 		}
 		for _, r := range rules {
@@ -40,7 +38,7 @@ func (k *Kernel) Guards(name string) (guards []Guard, err error) {
 				break // those behind it concern the first packets of connections
 			}
 			if g, ok := guard(r); ok && g.Link != name {
-				g.ChainName = ChainName{family, c.Table.Name, c.Name}
+				g.ChainName = at
 				if c.Priority != nil {
 					g.Priority = int(*c.Priority)
 				}

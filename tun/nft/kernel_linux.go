@@ -20,6 +20,10 @@ type Kernel struct {
 	raw  *netlink.Conn // of conn
 
 	made map[string][]uint64 // handles of the rules of each table as last made
+
+	// As last listed: the tables of iptables-legacy, and the rules of chains that were read.
+	legacy map[*nftables.Table]bool
+	read   map[*nftables.Table]map[string][]*nftables.Rule
 }
 
 // bufferSize holds the transaction of a large table, and its acknowledgements.

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"github.com/google/nftables"
@@ -12,18 +11,17 @@ import (
 // OfSocketMark returns the chains of other tables than name with a rule for the packets of sockets
 // that have a mark, as [SocketMark] makes it.
 func (k *Kernel) OfSocketMark(mark uint32, name string) (chains []ChainName, err error) {
-	all, err := k.conn.ListChains()
+	all, err := k.lists()
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	for _, c := range all {
-		family := families[c.Table.Family]
-		if family == "" || c.Table.Name == name {
+		at := k.name(c)
+		if at.Family == "" || c.Table.Name == name {
 			continue
 		}
-		rules, err := k.conn.GetRules(c.Table, c)
-		if err == nil && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return ofSocketMark(r, mark) }) {
-			chains = append(chains, ChainName{family, c.Table.Name, c.Name})
+		if slices.ContainsFunc(k.rules(c.Table, c.Name), func(r *nftables.Rule) bool { return ofSocketMark(r, mark) }) {
+			chains = append(chains, at)
 		}
 	}
 	return chains, nil

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 
 	"github.com/google/nftables"
@@ -16,38 +15,29 @@ import (
 // at the hooks output and postrouting, which others of their table may be a part of; not those of
 // the tables except.
 func (k *Kernel) OwnerDrops(uid, mark uint32, except []string) (drops []ChainName, err error) {
-	all, err := k.conn.ListChains()
+	all, err := k.lists()
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	for _, c := range all {
-		family := families[c.Table.Family]
-		if family == "" || slices.Contains(except, c.Table.Name) || c.Hooknum == nil || c.Type == nftables.ChainTypeNAT ||
+		at := k.name(c)
+		if at.Family == "" || slices.Contains(except, c.Table.Name) || c.Hooknum == nil || c.Type == nftables.ChainTypeNAT ||
 			*c.Hooknum != *nftables.ChainHookOutput && *c.Hooknum != *nftables.ChainHookPostrouting {
 			continue
 		}
 		var rules []*nftables.Rule // those that it may jump to come first
 		for _, other := range all {
-			if other.Hooknum == nil && mayJump(c, other) {
-				rules = append(rules, k.rules(other)...)
+			if other.Hooknum == nil && k.mayJump(c, other) {
+				rules = append(rules, k.rules(other.Table, other.Name)...)
 			}
 		}
-		rules = append(rules, k.rules(c)...)
+		rules = append(rules, k.rules(c.Table, c.Name)...)
 		byPolicy := c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop
 		if dropsOwner(rules, byPolicy, uid, mark) {
-			drops = append(drops, ChainName{family, c.Table.Name, c.Name})
+			drops = append(drops, at)
 		}
 	}
 	return drops, nil
-}
-
-// rules returns the rules of a chain; none if it is gone.
-func (k *Kernel) rules(c *nftables.Chain) []*nftables.Rule {
-	rules, err := k.conn.GetRules(c.Table, c)
-	if err != nil {
-		return nil
-	}
-	return rules
 }
 
 // dropsOwner reports whether rules drop packets of a user for their owner, or accept those of other

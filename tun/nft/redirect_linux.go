@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"fmt"
 	"net"
 	"slices"
 
@@ -13,20 +12,16 @@ import (
 // Redirects reports whether a chain leads packets of this host's own sockets to a program of this
 // host, as a transparent proxy has it.
 func (k *Kernel) Redirects() (bool, error) {
-	all, err := k.conn.ListChains()
+	all, err := k.lists()
 	if err != nil {
-		return false, fmt.Errorf("list nftables chains: %w", err)
+		return false, err
 	}
 	for _, c := range all {
 		if c.Type != nftables.ChainTypeNAT || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookOutput {
 			continue
 		}
 		for _, other := range all {
-			if !mayJump(c, other) {
-				continue
-			}
-			rules, err := k.conn.GetRules(other.Table, other)
-			if err == nil && slices.ContainsFunc(rules, redirects) {
+			if k.mayJump(c, other) && slices.ContainsFunc(k.rules(other.Table, other.Name), redirects) {
 				return true, nil
 			}
 		}

@@ -17,9 +17,9 @@ const conntrackPriority = -200
 // Zones returns the zones of connection tracking, sorted, into which rules put packets, but for
 // those of tables that the caller names.
 func (k *Kernel) Zones(own []string) (zones []uint16, err error) {
-	all, err := k.conn.ListChains()
+	all, err := k.lists()
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	for _, c := range all {
 		isBefore := c.Hooknum != nil && c.Priority != nil && *c.Priority < conntrackPriority
@@ -27,14 +27,11 @@ func (k *Kernel) Zones(own []string) (zones []uint16, err error) {
 			continue
 		}
 		for _, other := range all {
-			if !mayJump(c, other) {
+			if !k.mayJump(c, other) {
 				continue
 			}
-			rules, err := k.conn.GetRules(other.Table, other)
-			for _, r := range rules {
-				if err == nil {
-					zones = append(zones, k.zonesOf(r)...)
-				}
+			for _, r := range k.rules(other.Table, other.Name) {
+				zones = append(zones, k.zonesOf(r)...)
 			}
 		}
 	}

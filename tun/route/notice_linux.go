@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -77,8 +78,13 @@ func gatewayNotices(k *handles, c Config) (notices []Notice) {
 	return append(notices, firewallNotices(k, c)...)
 }
 
-// unlistedNetworks reports networks of this host's links that Sources lacks.
-func unlistedNetworks(k *handles, c Config, family int) (notices []Notice) {
+// clientNetwork is a network of a link behind which there may be clients.
+type clientNetwork struct {
+	link *netlink.LinkAttrs
+	netip.Prefix
+}
+
+func clientNetworks(k *handles, c Config, family int) (networks []clientNetwork) {
 	links, err := dump(k.LinkList)
 	if err != nil {
 		return nil
@@ -93,19 +99,52 @@ func unlistedNetworks(k *handles, c Config, family int) (notices []Notice) {
 		}
 		for _, a := range addrs {
 			p := prefix(a.IPNet, family)
-			if !p.IsValid() || p.Addr().IsLinkLocalUnicast() || p.IsSingleIP() ||
-				slices.ContainsFunc(c.Sources, p.Overlaps) {
-				continue
+			if p.IsValid() && !p.Addr().IsLinkLocalUnicast() && !p.IsSingleIP() {
+				networks = append(networks, clientNetwork{l.Attrs(), p.Masked()})
 			}
-			notices = append(notices, Notice{
-				Text: fmt.Sprintf("machines of %s (%s) may not send into the TUN, unless this "+
-					"host masquerades them: tun.sources lacks it", p.Masked(), l.Attrs().Name),
-				Hint: fmt.Sprintf("add %s to tun.sources", p.Masked()),
-				Info: true,
-			})
 		}
 	}
+	return networks
+}
+
+// unlistedNetworks reports networks of this host's links that Sources lacks.
+func unlistedNetworks(k *handles, c Config, family int) (notices []Notice) {
+	for _, n := range clientNetworks(k, c, family) {
+		if slices.ContainsFunc(c.Sources, n.Overlaps) {
+			continue
+		}
+		notices = append(notices, Notice{
+			Text: fmt.Sprintf("machines of %s (%s) may not send into the TUN, unless this "+
+				"host masquerades them: tun.sources lacks it", n.Prefix, n.link.Name),
+			Hint: fmt.Sprintf("add %s to tun.sources", n.Prefix),
+			Info: true,
+		})
+	}
 	return notices
+}
+
+// clientLinks returns the links of networks in Sources. Where there are none, the clients are those
+// of other links, or come by an uplink.
+func clientLinks(k *handles, c Config) (links []nft.Link) {
+	var others []nft.Link
+	for _, family := range allFamilies() {
+		for _, n := range clientNetworks(k, c, family) {
+			l := nft.Link{Name: n.link.Name, Index: n.link.Index}
+			if others = append(others, l); slices.ContainsFunc(c.Sources, n.Overlaps) {
+				links = append(links, l)
+			}
+		}
+	}
+	if len(links) == 0 {
+		links = others
+	}
+	if len(links) == 0 {
+		for _, u := range c.Underlay.Uplinks {
+			links = append(links, nft.Link(u))
+		}
+	}
+	slices.SortFunc(links, func(a, b nft.Link) int { return cmp.Compare(a.Index, b.Index) })
+	return slices.Compact(links)
 }
 
 // servesClients reports whether the machines behind a link may be clients of this host.
@@ -124,14 +163,14 @@ func firewallNotices(k *handles, c Config) (notices []Notice) {
 	if k.openTables() != nil {
 		return nil
 	}
-	chains, err := k.tables.ForwardDrops(c.Name)
+	chains, err := k.tables.ForwardDrops(c.Name, clientLinks(k, c))
 	if err != nil {
 		return nil
 	}
 	for _, chain := range chains {
 		notices = append(notices, Notice{
-			Text: fmt.Sprintf("the nftables chain %s drops forwarded packets unless a rule "+
-				"accepts them, and no rule names %s to accept those to it", chain, c.Name),
+			Text: fmt.Sprintf("the %s drops forwarded packets unless a rule accepts them, and no "+
+				"rules accept those of clients to %s and back", chain.WithTool(), c.Name),
 			Hint: acceptHint(k.tables, chain, c.Name),
 		})
 	}
@@ -149,8 +188,8 @@ func inputNotices(k *handles, c Config) (notices []Notice) {
 	}
 	for _, chain := range chains {
 		notices = append(notices, Notice{
-			Text: fmt.Sprintf("the nftables chain %s drops incoming packets unless a rule "+
-				"accepts them, and no rule accepts answers from %s", chain, c.Name),
+			Text: fmt.Sprintf("the %s drops incoming packets unless a rule accepts "+
+				"them, and no rule accepts answers from %s", chain.WithTool(), c.Name),
 			Hint: answersHint(chain, c.Name),
 		})
 	}
@@ -169,9 +208,9 @@ func ownerNotices(k *handles, c Config) (notices []Notice) {
 	}
 	for _, chain := range chains {
 		notices = append(notices, Notice{
-			Text: fmt.Sprintf("the nftables chain %s tells packets by the user of their program, and "+
-				"drops those of user %d: with them the router's own, by which all that enters the "+
-				"TUN leaves", chain, os.Geteuid()),
+			Text: fmt.Sprintf("the %s tells packets by the user of their program, and drops those "+
+				"of user %d: with them the router's own, by which all that enters the TUN leaves",
+				chain.WithTool(), os.Geteuid()),
 			Hint: ownerHint(chain, c.Mark),
 		})
 	}
@@ -190,8 +229,8 @@ func (c Config) tableNames() []string {
 // ownerHint returns the command that has a chain accept packets of the router's own sockets. The
 // mark is there until postrouting.
 func ownerHint(chain nft.ChainName, mark uint32) string {
-	if tool := iptables(chain, "OUTPUT"); tool != "" {
-		return fmt.Sprintf("%s -I OUTPUT -m mark --mark %#x -j ACCEPT", tool, mark)
+	if tool := iptables(chain); tool != "" {
+		return fmt.Sprintf("%s -m mark --mark %#x -j ACCEPT", tool, mark)
 	}
 	return fmt.Sprintf("nft insert rule %s meta mark %#x accept", chain, mark)
 }
@@ -208,8 +247,8 @@ func sourceNotices(k *handles, c Config) (notices []Notice) {
 	}
 	for _, chain := range chains {
 		notices = append(notices, Notice{
-			Text: fmt.Sprintf("the reverse-path filter in the nftables chain %s disregards marks: "+
-				"it drops packets from %s", chain, c.Name),
+			Text: fmt.Sprintf("the reverse-path filter in the %s disregards marks: it drops packets "+
+				"from %s", chain.WithTool(), c.Name),
 			Hint: spareHint(chain, c.Name),
 		})
 	}
@@ -229,10 +268,9 @@ func untrackedNotices(k *handles, c Config) (notices []Notice) {
 	first, last := localPorts()
 	for _, chain := range chains {
 		notices = append(notices, Notice{
-			Text: fmt.Sprintf("the nftables chain %s takes packets off connection tracking: those "+
-				"from other ports than %d to %d may be replies of servers, and do not enter the TUN; "+
-				"connections of other machines that are open at the start are reset",
-				chain, first, last),
+			Text: fmt.Sprintf("the %s takes packets off connection tracking: those from other ports "+
+				"than %d to %d may be replies of servers, and do not enter the TUN; connections of "+
+				"other machines that are open at the start are reset", chain.WithTool(), first, last),
 			Info: true,
 		})
 	}
@@ -251,8 +289,8 @@ func guardNotices(k *handles, c Config) (notices []Notice) {
 	}
 	for _, g := range guards {
 		n := Notice{
-			Text: fmt.Sprintf("a rule in the nftables chain %s ties packets from %s to another "+
-				"interface: it drops those that come from %s", g.ChainName, g.Network, c.Name),
+			Text: fmt.Sprintf("a rule in the %s ties packets from %s to another interface: it drops "+
+				"those that come from %s", g.WithTool(), g.Network, c.Name),
 			Hint: fmt.Sprintf("add %s to route.exclude", g.Network),
 		}
 		concerns := !g.Network.Addr().IsLoopback() && enters(c, g.Network) &&
@@ -286,19 +324,28 @@ func hasClients(k *handles, c Config, network netip.Prefix) bool {
 
 // spareHint returns the command that has a chain accept packets from the TUN.
 func spareHint(chain nft.ChainName, name string) string {
-	tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
-	if tool == "" || !slices.Contains([]string{"raw", "mangle"}, chain.Table) {
-		return fmt.Sprintf("nft insert rule %s iifname %s accept", chain, name)
+	if tool := iptables(chain); tool != "" {
+		return fmt.Sprintf("%s -i %s -j ACCEPT", tool, name)
 	}
-	return fmt.Sprintf("%s -t %s -I %s -i %s -j ACCEPT", tool, chain.Table, chain.Chain, name)
+	return fmt.Sprintf("nft insert rule %s iifname %s accept", chain, name)
 }
 
-// iptables returns the tool that made the chain name, "" if it was made by nft.
-func iptables(chain nft.ChainName, name string) string {
-	if chain.Table != "filter" || chain.Chain != name {
+// iptables returns the command that inserts a rule into a chain which its tool has made, "" if nft
+// has.
+func iptables(chain nft.ChainName) string {
+	tool := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
+	isMade := slices.Contains([]string{"raw", "mangle"}, chain.Table) || chain.Table == "filter" &&
+		slices.Contains([]string{"INPUT", "FORWARD", "OUTPUT"}, chain.Chain)
+	switch {
+	case chain.Legacy:
+		tool += "-legacy"
+	case tool == "" || !isMade:
 		return ""
 	}
-	return map[string]string{"ip": "iptables", "ip6": "ip6tables"}[chain.Family]
+	if chain.Table != "filter" {
+		tool += " -t " + chain.Table
+	}
+	return tool + " -I " + chain.Chain
 }
 
 // acceptHint returns the command that lets a chain forward packets of the TUN. ufw and firewalld
@@ -307,14 +354,15 @@ func acceptHint(tables *nft.Kernel, chain nft.ChainName, name string) string {
 	if chain.Table == "firewalld" {
 		return firewalldHint(name)
 	}
-	if tool := iptables(chain, "FORWARD"); tool != "" {
+	if tool := iptables(chain); tool != "" {
 		for _, ufw := range []string{"ufw-before-forward", "ufw6-before-forward"} {
-			if tables.HasChain(nft.ChainName{Family: chain.Family, Table: chain.Table, Chain: ufw}) {
+			other := chain
+			if other.Chain = ufw; tables.HasChain(other) {
 				return fmt.Sprintf("ufw route allow in on %[1]s && ufw route allow out on %[1]s", name)
 			}
 		}
 		accept := func(flag string) string {
-			return fmt.Sprintf("%s -I FORWARD %s %s -j ACCEPT", tool, flag, name)
+			return fmt.Sprintf("%s %s %s -j ACCEPT", tool, flag, name)
 		}
 		return accept("-i") + " && " + accept("-o")
 	}
@@ -339,9 +387,8 @@ func firewalldHint(name string) string {
 
 // answersHint returns the command that lets a chain accept answers from the TUN.
 func answersHint(chain nft.ChainName, name string) string {
-	if tool := iptables(chain, "INPUT"); tool != "" {
-		return fmt.Sprintf("%s -I INPUT -i %s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
-			tool, name)
+	if tool := iptables(chain); tool != "" {
+		return fmt.Sprintf("%s -i %s -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT", tool, name)
 	}
 	return fmt.Sprintf("nft insert rule %s iifname %s ct state established,related accept",
 		chain, name)

@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -308,6 +309,87 @@ func TestNotices(t *testing.T) {
 			"firewalld with a zone of the TUN that accepts", firewalldZone("accept") + "'", nil,
 			[]string{"chain inet firewalld filter_FORWARD drops", "--policy=to-syntap --set-target=ACCEPT"},
 		},
+		{"firewalld with a zone of the LAN that accepts", firewalldZone("") + "; insert rule inet firewalld lan accept'", nil, nil},
+		{
+			"firewalld with a default zone that accepts",
+			firewalldZone("") + "; insert rule inet firewalld public accept'", nil,
+			[]string{"chain inet firewalld filter_FORWARD drops", "--policy=to-syntap --set-target=ACCEPT"},
+		},
+		{
+			"a firewall that accepts all of the LAN", "nft 'table inet f { chain lan { accept; }; chain forward " + forward + "; };" +
+				" add rule inet f forward ct state vmap { invalid : drop, established : accept, related : accept };" +
+				" add rule inet f forward iifname vmap { wan0 : drop, lan0 : jump lan }'", nil, nil,
+		},
+		{
+			"a firewall that accepts the LAN by its index", "nft 'table inet f { chain forward " + forward + "; };" +
+				" add rule inet f forward ct state established,related accept; add rule inet f forward iif lan0 oif != lo accept'", nil, nil,
+		},
+		{
+			"a firewall that accepts no answers", "nft 'table inet f { chain forward " + forward + "; };" +
+				" add rule inet f forward iifname lan0 accept; add rule inet f forward ct state new accept'", nil,
+			[]string{"chain inet f forward drops", "insert rule inet f forward iifname syntap0 accept"},
+		},
+		{
+			"a firewall that accepts the LAN by the uplink", "iptables -P FORWARD DROP; iptables -A FORWARD -m state --state " +
+				"RELATED,ESTABLISHED -j ACCEPT; iptables -A FORWARD -i lan0 -o wan0 -j ACCEPT; " +
+				"iptables -A FORWARD -i lan0 -p tcp --dport 22 -j ACCEPT; iptables -A FORWARD -i lan0 -d 10.0.0.0/8 -j ACCEPT", nil,
+			[]string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"},
+		},
+		{
+			"libvirt and Docker", "iptables -P FORWARD DROP; iptables -N ISOLATION; iptables -N BRIDGES; iptables -A FORWARD -j ISOLATION; " +
+				"iptables -A FORWARD -j BRIDGES; iptables -A ISOLATION -i wan0 ! -o wan0 -j DROP; iptables -A ISOLATION -j RETURN; " +
+				"iptables -A BRIDGES -o lan0 -d 192.0.2.0/24 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; " +
+				"iptables -A BRIDGES -i lan0 ! -o lan0 -s 192.0.2.0/24 -m comment --comment bridge -j ACCEPT", nil, nil,
+		},
+		{
+			"iptables-legacy drops", "iptables-legacy -P FORWARD DROP; iptables-legacy -A FORWARD -i lan0 -o wan0 -j ACCEPT", nil,
+			[]string{
+				"the iptables-legacy chain ip filter FORWARD drops",
+				"iptables-legacy -I FORWARD -i syntap0 -j ACCEPT && iptables-legacy -I FORWARD -o syntap0 -j ACCEPT",
+			},
+		},
+		{
+			"iptables-legacy refuses the rest", "ip6tables-legacy -N lan; ip6tables-legacy -A FORWARD -i lan0 -j lan; " +
+				"ip6tables-legacy -A FORWARD -j LOG; ip6tables-legacy -A FORWARD -j REJECT", nil,
+			[]string{"the iptables-legacy chain ip6 filter FORWARD drops", "ip6tables-legacy -I FORWARD -o syntap0 -j ACCEPT"},
+		},
+		{
+			"iptables-legacy accepts the TUN", "for t in iptables-legacy ip6tables-legacy; do $t -P FORWARD DROP; $t -N tun; $t -N none; " +
+				"$t -A FORWARD -p tcp --dport 25 -j DROP; $t -A FORWARD -i lan0 -j none; $t -A FORWARD -g tun; " +
+				"$t -A tun -i syntap+ -j ACCEPT; $t -A tun -o syntap+ -j ACCEPT; done", nil, nil,
+		},
+		{
+			"iptables-legacy accepts the LAN", "for t in iptables-legacy ip6tables-legacy; do $t -P FORWARD DROP; " +
+				"$t -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; $t -A FORWARD ! -i wan0 -j ACCEPT; done", nil, nil,
+		},
+		{
+			"iptables-legacy drops answers", "iptables-legacy -P INPUT DROP; iptables-legacy -A INPUT -i wan0 -j ACCEPT", nil,
+			[]string{
+				"the iptables-legacy chain ip filter INPUT drops",
+				"iptables-legacy -I INPUT -i syntap0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+			},
+		},
+		{
+			"a reverse-path filter of iptables-legacy", "iptables-legacy -t raw -A PREROUTING -m rpfilter --invert -j DROP", nil,
+			[]string{
+				"reverse-path filter in the iptables-legacy chain ip raw PREROUTING",
+				"iptables-legacy -t raw -I PREROUTING -i syntap0 -j ACCEPT",
+			},
+		},
+		{
+			"a guard of iptables-legacy", "iptables-legacy -A INPUT -s 100.64.0.0/10 ! -i tailscale0 -j DROP", nil,
+			[]string{"iptables-legacy chain ip filter INPUT ties packets from 100.64.0.0/10", "add 100.64.0.0/10 to route.exclude"},
+		},
+		{
+			"iptables-legacy lets users out", "iptables-legacy -A OUTPUT -m owner --uid-owner 4711 -j ACCEPT; " +
+				"iptables-legacy -P OUTPUT DROP", nil,
+			[]string{"iptables-legacy chain ip filter OUTPUT tells packets by the user", "iptables-legacy -I OUTPUT -m mark --mark"},
+		},
+		{
+			"packets off connection tracking, by iptables-legacy",
+			"iptables-legacy -t raw -A OUTPUT -p udp --sport 53 -j CT --notrack", nil,
+			[]string{"iptables-legacy chain ip raw OUTPUT takes packets off connection tracking", ""},
+		},
 		{
 			"firewalld with a zone and a policy", firewalldZone("") + "; add rule inet firewalld policies oifname syntap0 jump to-syntap'",
 			nil, nil,
@@ -322,8 +404,8 @@ func TestNotices(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&c)
 			}
-			lab.Router.Run("sh", "-ec", tt.setUp)
-			before := lab.Router.State()
+			lab.Router.Run("env", "XTABLES_LOCKFILE="+filepath.Join(t.TempDir(), "lock"), "sh", "-ec", tt.setUp)
+			before, legacy := lab.Router.State(), lab.Router.Run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
 			var all []route.Notice
 			if err := lab.Router.Do(func() (err error) {
 				all, err = route.Notices(c)
@@ -333,6 +415,9 @@ func TestNotices(t *testing.T) {
 			}
 			if diff := cmp.Diff(before, lab.Router.State()); diff != "" {
 				t.Errorf("Notices changed (-before +after):\n%s", diff)
+			}
+			if now := lab.Router.Run("cat", "/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"); now != legacy {
+				t.Errorf("Notices made tables of iptables-legacy: before %q, now %q", legacy, now)
 			}
 			switch {
 			case tt.want == nil && len(all) > 0:
@@ -446,6 +531,12 @@ func TestSurvey(t *testing.T) {
 			"",
 		},
 		{
+			"redirected by iptables-legacy", "iptables-legacy -t nat -N proxy; iptables-legacy -t nat -A OUTPUT -p tcp -j proxy; " +
+				"iptables-legacy -t nat -A proxy -p tcp -j REDIRECT --to-ports 12345",
+			[]string{"dnat ip6 to ip6 daddr"},
+			"",
+		},
+		{
 			"translated by iptables to the loopback",
 			"iptables -t nat -A OUTPUT -p udp --dport 53 -j DNAT --to-destination 127.0.0.1:5353",
 			[]string{"dnat ip to ip daddr"},
@@ -479,7 +570,7 @@ func TestSurvey(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			lab := tuntest.NewLab(t)
-			lab.Router.Run("sh", "-ec", tt.setUp)
+			lab.Router.Run("env", "XTABLES_LOCKFILE="+filepath.Join(t.TempDir(), "lock"), "sh", "-ec", tt.setUp)
 			var plan []string
 			if err := lab.Router.Do(func() (err error) {
 				plan, err = route.Plan(tracking(), 1500, 1)
