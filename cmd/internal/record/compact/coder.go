@@ -16,7 +16,8 @@ var ErrInvalid = errors.New("no record")
 type coder struct {
 	b       []byte
 	reading bool
-	err     error // the first mistake; values that are read after it do not count
+	began   time.Time // of the record
+	err     error     // the first mistake; values that are read after it do not count
 }
 
 func (c *coder) fail(format string, args ...any) {

@@ -49,6 +49,7 @@ func (c *coder) handshake(r *handshake.Record) {
 	c.u16(&r.Answers)
 	c.duration(&r.SYNACKDelay)
 	c.duration(&r.ACKDelay)
+	c.began = r.Time
 	list(c, &r.Segments, maxSegments, c.segment)
 	list(c, &r.Rewrites, maxRewrites, c.rewrite)
 	optional(c, &r.Upstream, c.upstream)
@@ -70,7 +71,13 @@ func (c *coder) offer(o *handshake.Offer) {
 
 // segment is one of a live link: its packet has no link layer.
 func (c *coder) segment(s *handshake.Segment) {
-	c.time(&s.Time)
+	at := s.Time
+	if !c.reading && !c.began.IsZero() {
+		at = c.began.Add(s.Time.Sub(c.began)) // the host's clock may have been set since
+	}
+	if c.time(&at); c.reading {
+		s.Time = at
+	}
 	c.bytes(&s.Packet.Data, handshake.MaxHeaders)
 	c.integer(&s.Packet.Length, maxLength)
 	c.boolean(&s.FromClient)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -133,6 +134,32 @@ func TestEveryMember(t *testing.T) {
 		clear(m)
 		if diff := cmp.Diff(want, got, same); diff != "" {
 			t.Errorf("%s shares memory with its message (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// The host's clock is set back by a day while a handshake lasts: its segments stand as long behind
+// its beginning as without that.
+func TestClockIsSet(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	r := recordtest.Handshake(1051, began)
+	for i := range r.Segments {
+		at := began.Add(time.Duration(i) * time.Millisecond)
+		*(*uint64)(unsafe.Pointer(&at)) -= 24 * 60 * 60 << 30 // the seconds of a time that has a monotonic clock
+		r.Segments[i].Time = at
+	}
+	m, err := Append(nil, &Item{Handshake: &record.Attributed{Record: r}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Read(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range after.Handshake.Record.Segments {
+		if got, want := s.Time.Sub(after.Handshake.Record.Time), time.Duration(i)*time.Millisecond; got != want {
+			t.Errorf("segment %d came %v behind the first, want %v", i, got, want)
 		}
 	}
 }
