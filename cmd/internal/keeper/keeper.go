@@ -220,28 +220,26 @@ func (k *keeper) replace(ctx context.Context, limit *rate.Limiter) (*child, erro
 	}
 }
 
-// alive reports whether the router answers. While there is none, the keeper is at work to have one.
-func (k *keeper) alive(within time.Duration) bool {
+// alive waits for the router to answer, until ctx ends: a machine that stands still for seconds is
+// no fault of the router's. While there is none, the keeper is at work to have one.
+func (k *keeper) alive(ctx context.Context) bool {
 	c := k.router.Load()
 	select {
 	case <-c.running:
 	default:
 		return true
 	}
-	select {
-	case <-c.pong: // it came too late
-	default:
-	}
 	if c.send(message.Order{Ping: true}) != nil {
 		return true
 	}
 	select {
 	case <-c.pong:
+		return true
 	case <-c.done:
-	case <-time.After(within):
+		return true
+	case <-ctx.Done():
 		return false
 	}
-	return true
 }
 
 // tellPast tells the router of packets past the TUN, until ctx ends.

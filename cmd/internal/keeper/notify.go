@@ -32,12 +32,13 @@ func NewNotifier(log logrus.FieldLogger) *Notifier {
 }
 
 // Run reports that the program is ready, and, each time that alive says so, alive until ctx ends,
-// and then that it stops.
-func (n *Notifier) Run(ctx context.Context, alive func(within time.Duration) bool) {
+// and then that it stops. It asks often enough for three quarters of the watchdog's time to be left
+// for the answer.
+func (n *Notifier) Run(ctx context.Context, alive func(context.Context) bool) {
 	n.notify(daemon.SdNotifyReady)
 	var ticks <-chan time.Time
 	if n.watchdog > 0 {
-		ticker := time.NewTicker(n.watchdog / 2)
+		ticker := time.NewTicker(n.watchdog / 4)
 		defer ticker.Stop()
 		ticks = ticker.C
 	}
@@ -47,7 +48,7 @@ func (n *Notifier) Run(ctx context.Context, alive func(within time.Duration) boo
 			n.notify(daemon.SdNotifyStopping)
 			return
 		case <-ticks:
-			if alive(n.watchdog / 2) {
+			if alive(ctx) {
 				n.notify(daemon.SdNotifyWatchdog)
 			}
 		}
