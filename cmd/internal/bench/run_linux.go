@@ -53,19 +53,24 @@ func (r *runner) note(of string, err error) {
 	}
 }
 
-// groups returns the routers that a case is measured with: those that take turns together, which
-// are a syntap and its base, and the others alone.
+// groups returns the routers that a case is measured with: those that take turns together, and the
+// others alone.
 func groups(routers []router, c benchCase) (all [][]router) {
 	routers = slices.DeleteFunc(slices.Clone(routers), func(r router) bool { return !c.applies(r) })
-	for _, r := range routers {
-		last := len(all) - 1
-		if last >= 0 && c.start != nil && baseOf(all[last][0].name) == r.name {
-			all[last] = append(all[last], r)
+	for i, r := range routers {
+		if i > 0 && c.start != nil && takesTurns(routers[i-1].name, r.name) {
+			all[len(all)-1] = append(all[len(all)-1], r)
 			continue
 		}
 		all = append(all, []router{r})
 	}
 	return all
+}
+
+// takesTurns reports whether a router takes turns with the one before it: a syntap's base with it,
+// and those of which others are a ratio with syntap.
+func takesTurns(before, name string) bool {
+	return baseOf(before) == name || before == direct && name == baseline || before == baseline && name == "syntap"
 }
 
 // trials returns how many there are in a run.

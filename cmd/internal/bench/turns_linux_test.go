@@ -6,17 +6,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A syntap and its base take turns in cases of a load.
+// A syntap and its base take turns in cases of a load, and so do direct, relay and syntap.
 func TestGroups(t *testing.T) {
 	t.Parallel()
-	all, _, err := choose(routers(), []string{direct, "syntap", "syntap-nolog", "base", "base-nolog"}, func(string) string { return "/bin/sh" })
+	all, _, err := choose(routers(), []string{direct, baseline, "syntap", "syntap-nolog", "base", "base-nolog"}, func(string) string { return "/bin/sh" })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][][]string{
-		"connections":   {{direct}, {"syntap", "base"}, {"syntap-nolog", "base-nolog"}},
-		"1 stream down": {{direct}, {"syntap", "base"}},
-		"idle":          {{"syntap"}, {"base"}, {"syntap-nolog"}, {"base-nolog"}},
+		"connections":   {{direct, baseline, "syntap", "base"}, {"syntap-nolog", "base-nolog"}},
+		"1 stream down": {{direct, baseline, "syntap", "base"}},
+		"idle":          {{baseline}, {"syntap"}, {"base"}, {"syntap-nolog"}, {"base-nolog"}},
 	} {
 		for _, c := range cases() {
 			if c.name != name {
