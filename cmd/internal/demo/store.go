@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/charmbracelet/x/term"
+
 	"syntap/cmd/internal/hint"
 )
 
@@ -23,7 +25,7 @@ const storeModule = "github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@v
 
 // findStore returns the path of the store's program: that in PATH, one that an earlier demo has
 // built, or one that it builds now, and says so on w.
-func findStore(ctx context.Context, w io.Writer) (file string, err error) {
+func findStore(ctx context.Context, w *os.File) (file string, err error) {
 	if file, err := exec.LookPath("victoria-logs"); err == nil {
 		return filepath.Abs(file)
 	}
@@ -50,7 +52,10 @@ func findStore(ctx context.Context, w io.Writer) (file string, err error) {
 	cmd := exec.CommandContext(ctx, compiler, "install", "-v", storeModule)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "CGO_ENABLED=0")
-	p := &progress{w: w}
+	p := &progress{w: io.Discard}
+	if term.IsTerminal(w.Fd()) {
+		p.w = w
+	}
 	cmd.Stdout, cmd.Stderr = p, p
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {

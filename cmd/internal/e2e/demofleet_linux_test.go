@@ -51,4 +51,12 @@ func TestDemoFleet(t *testing.T) {
 		) {
 		t.Errorf("demo --fleet without a store and Go: %+v", got)
 	}
+
+	// Progress is for terminals.
+	fake := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(fake, "go"), []byte("#!/bin/sh\necho 'go: downloading example.com/a v1' >&2\nexit 1\n"), 0o755))
+	got = command(t, ns, "env", "PATH="+fake, "HOME="+t.TempDir(), "XDG_CACHE_HOME=", binary, "demo", "--fleet")
+	if got.status != 1 || strings.Contains(got.stderr, "\r") || !strings.Contains(got.stderr, "build the store: exit status 1") {
+		t.Errorf("demo --fleet with a failing build: %+v", got)
+	}
 }
