@@ -113,6 +113,18 @@ func (c *handClient) connect(t *testing.T) {
 	c.send(t, tuntest.ACK)
 }
 
+// established returns the connection that a client has opened.
+func (r *testRouter) established(t *testing.T, client *handClient) (c *conn) {
+	t.Helper()
+	tuntest.Wait(t, "an open connection", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		c = r.conns[connKey{client: client.client, server: client.server}]
+		return c != nil && c.phase.Load() == established
+	})
+	return c
+}
+
 // awaitPayload takes segments until one has this payload, and has the next one acknowledge it.
 func (c *handClient) awaitPayload(t *testing.T, payload string) {
 	t.Helper()

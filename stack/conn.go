@@ -138,9 +138,11 @@ const (
 	looped                         // EPOLLERR alone means a packet that was looped back (farseq)
 	clientLong                     // a packet of the client above 1280 bytes has come; unknown of a local one
 	clientAsked                    // the client has been asked how far it has sent
+	clientHeld                     // bytes of the client wait in netstack for more (gate)
 )
 
 func (s *signals) set(bits uint32)      { s.bits.Or(bits) }
+func (s *signals) clear(bits uint32)    { s.bits.And(^bits) }
 func (s *signals) has(bits uint32) bool { return s.bits.Load()&bits != 0 }
 
 // newConn returns a connection that is about to be dialled.

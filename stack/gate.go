@@ -9,6 +9,7 @@ import (
 	"syntap/stack/egress"
 	"syntap/stack/gate"
 	"syntap/stack/inspect"
+	"syntap/stack/netstack"
 	"syntap/stack/peek"
 	tunflow "syntap/tun/flow"
 )
@@ -35,6 +36,9 @@ func (c *conn) holdNames() {
 // connection has been reset, or waits for more bytes. all means that g has all bytes of the client.
 func (c *conn) passGate(g *peek.Views, all bool) bool {
 	verdict, query, size := c.gate.Pass(g, all, c)
+	if verdict != gate.Wait && c.seen.has(clientHeld) {
+		c.seen.clear(clientHeld)
+	}
 	switch verdict {
 	case gate.Pass:
 		return true
@@ -73,10 +77,15 @@ func (c *conn) hasAll() bool {
 }
 
 // awaitMore leaves n bytes in netstack until more arrive or the client's time is over. If its
-// buffers are tight, they are enlarged, because a ClientHello may need that.
+// buffers are tight, they are enlarged before they are full, because a ClientHello, or a head in
+// many segments, may need that.
 func (c *conn) awaitMore(n int) {
-	if c.memory.tight.Load() && n >= peek.TightWrite {
-		if c.loosen(); c.memory.tight.Load() { // there is no room for more
+	c.memory.sizing.Lock() // tighten looks with it held
+	c.seen.set(clientHeld)
+	tight := c.memory.tight.Load()
+	c.memory.sizing.Unlock()
+	if tight && (n >= peek.TightWrite || netstack.ReceiveMemory(c.ep) > tightReceiveBuffer/2) {
+		if c.loosen(); c.memory.tight.Load() && n >= peek.TightWrite { // there is no room for more
 			c.forbid(nil)
 			return
 		}

@@ -5,8 +5,10 @@ package stack
 import (
 	"bytes"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +202,48 @@ func TestFirstBytesWhereMemoryIsShort(t *testing.T) {
 	got := make([]byte, len(hello))
 	if n, err := io.ReadFull(last, got); err != nil || !bytes.Equal(got, hello) {
 		t.Errorf("%d bytes of %d came back, %v", n, len(hello), err)
+	}
+}
+
+// TestFirstSegmentsWhereMemoryIsShort: a request in more segments than tight buffers take passes,
+// on a connection that has had such buffers before, and on one that would get them meanwhile.
+func TestFirstSegmentsWhereMemoryIsShort(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		t.Run(fmt.Sprint(before), func(t *testing.T) {
+			got := make(chan []byte, 1)
+			server := serve(t, "tcp4", func(c *net.TCPConn) {
+				b, _ := io.ReadAll(c)
+				got <- b
+			})
+			never := func(*tunflow.Flow) bool { return false }
+			router := startRouter(t, Options{Contradicts: never, Memory: 8 << 20}, dial.Policy{})
+			scarce := router.memory.Payer(netip.MustParseAddr("192.0.2.200"), false)
+			defer router.memory.Leave(&scarce)
+			const most = 6 << 20
+			if before {
+				scarce.Charge(most)
+			}
+			defer scarce.Charge(-most)
+			client := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(serverV4, uint16(server)), 1000)
+			client.connect(t)
+			c := router.established(t, client)
+			segments := strings.SplitAfter("GET / HTTP/1.1\r\n"+strings.Repeat("X: a\r\n", 20)+"Host: a\r\n\r\n", "\n")
+			for i, segment := range segments {
+				if i == len(segments)/2 && !before {
+					scarce.Charge(most)
+					c.tighten() // as the inbound direction does, which rests
+				}
+				client.send(t, tuntest.ACK, []byte(segment)...)
+				tuntest.Wait(t, "a segment to be taken", func() bool {
+					at, _ := netstack.ProgressOf(c.ep)
+					return at.RcvNxt == client.seq
+				})
+			}
+			client.send(t, tuntest.ACK|tuntest.FIN)
+			if b := within(t, got); string(b) != strings.Join(segments, "") {
+				t.Errorf("%d bytes have come, %q", len(b), b)
+			}
+		})
 	}
 }
 

@@ -112,13 +112,16 @@ func (h *holding) endLoan() {
 	}
 }
 
-// tighten gives a quiet connection tight buffers if memory is scarce. The caller owns a direction
-// that is not done.
+// tighten gives a quiet connection tight buffers if memory is scarce, unless bytes of its client
+// wait for more. The caller owns a direction that is not done.
 func (c *conn) tighten() {
-	if !c.memory.tight.Load() && !c.memory.payer.Scarce() {
+	c.memory.sizing.Lock()
+	tight := c.memory.tight.Load() || c.memory.payer.Scarce() && !c.seen.has(clientHeld)
+	c.memory.tight.Store(tight)
+	c.memory.sizing.Unlock()
+	if !tight {
 		return
 	}
-	c.memory.tight.Store(true)
 	c.resizeBuffers()
 	c.memory.endLoan()
 	c.weigh()
