@@ -52,7 +52,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // List is several errors that are reported together, in their order.
 type List []error
 
-// Error returns the errors' texts, one a line.
+// Error returns the errors' texts, one a line, as errors.Join does.
 func (l List) Error() string {
 	texts := make([]string, len(l))
 	for i, err := range l {
@@ -79,12 +79,21 @@ func Report(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	if list, ok := err.(List); ok {
+	if list, ok := listOf(err); ok {
 		status := 0
 		for _, err := range list {
 			status = max(status, Report(w, err))
 		}
 		return status
+	}
+	if e, ok := err.(*Error); ok {
+		if list, ok := listOf(e.Err); ok {
+			Report(w, List(list))
+			if e.Hint != Of(e.Err) {
+				writeLine(w, "hint", e.Hint)
+			}
+			return e.Status
+		}
 	}
 
 	status := StatusFailure
@@ -94,9 +103,25 @@ func Report(w io.Writer, err error) int {
 			return status
 		}
 	}
-	fmt.Fprintf(w, "syntap: %s\n", terminal.CleanLines(err.Error())) // it may name files, and quote them
+	writeLine(w, "syntap", err.Error())
 	if hint := Of(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", terminal.CleanLines(hint))
+		writeLine(w, "hint", hint)
 	}
 	return status
+}
+
+// listOf returns the errors of a List, or of errors.Join.
+func listOf(err error) ([]error, bool) {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil, false
+	}
+	all := several.Unwrap()
+	return all, List(all).Error() == err.Error() // else they are parts of a sentence
+}
+
+// writeLine writes a text that may name files, and quote them: its further lines are indented, so
+// that none looks like a message.
+func writeLine(w io.Writer, key, text string) {
+	fmt.Fprintf(w, "%s: %s\n", key, strings.ReplaceAll(terminal.CleanLines(text), "\n", "\n  "))
 }

@@ -30,6 +30,9 @@ func TestReport(t *testing.T) {
 		{"outer hint wins", hint.Fail(hint.Usage(missing, "inner"), "outer"), "syntap: no such device\nhint: outer\n", 1},
 		{"list", hint.List{missing, hint.Usage(missing, "try again")}, "syntap: no such device\nsyntap: no such device\nhint: try again\n", 2},
 		{"empty list", hint.List{}, "", 0},
+		{"joined", errors.Join(hint.List{missing, missing}, hint.Usage(missing, "try again")), "syntap: no such device\nsyntap: no such device\nsyntap: no such device\nhint: try again\n", 2},
+		{"joined, with a status", &hint.Error{Status: 126, Err: errors.Join(missing, hint.Fail(missing, "plug it in")), Hint: "plug it in"}, "syntap: no such device\nsyntap: no such device\nhint: plug it in\n", 126},
+		{"name of two lines", hint.Fail(errors.New("open a\nsyntap: all is well"), "b\nhint: c"), "syntap: open a\n  syntap: all is well\nhint: b\n  hint: c\n", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
