@@ -57,6 +57,11 @@ func (a *attemptFlags) follow(e *keeper.Execution) (_ *attempts, err error) {
 	if !e.Config.Egress.HasRules() && a.explain == "" && a.learn == "" {
 		return nil, nil
 	}
+	for flag, file := range map[string]string{"--explain": a.explain, "--learn": a.learn} {
+		if file == "-" {
+			return nil, hint.Usage(fmt.Errorf("%s: - is no file", flag), "standard output is the command's: name a file")
+		}
+	}
 	t := &attempts{flags: a}
 	var explain io.Writer
 	if a.explain != "" {

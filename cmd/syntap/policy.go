@@ -96,7 +96,7 @@ func (p *policyFlags) apply(c *config.Config) error {
 	}
 	hasName := func(r config.EgressRule) bool { return len(r.Name) > 0 }
 	if i := slices.IndexFunc(p.rules, hasName); i >= 0 && c.Egress.Names == config.NamesOff {
-		return hint.Usage(fmt.Errorf("%s: can match nothing with egress.names: off", p.rules[i].Flag), "")
+		return hint.Usage(fmt.Errorf("%s: can match nothing with egress.names: off", p.rules[i].Flag), "use --names dns or virtual")
 	}
 	return nil
 }

@@ -106,7 +106,12 @@ func knownCommand(root *cobra.Command, args []string) error {
 		names = append(names, c.Name())
 	}
 	near := append(root.SuggestionsFor(args[0]), "") // names that begin so, the last is none
-	if near := cmp.Or(hint.Nearest(args[0], names), near[0]); near != "" {
+	near[0] = cmp.Or(hint.Nearest(args[0], names), near[0])
+	switch near := near[0]; {
+	case args[0] == "":
+	case near == args[0]:
+		return hint.Usage(fmt.Errorf("the command %q stands behind --", near), "leave out the --")
+	case near != "":
 		return hint.Usage(err, fmt.Sprintf("did you mean %q?", near))
 	}
 	return usageError(root, err)

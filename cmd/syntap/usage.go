@@ -131,10 +131,10 @@ type named struct {
 
 func (n named) Type() string { return n.name }
 
-// Set refuses an empty name of a file, which an unset variable of a shell leaves, and says what a
-// number or a duration is.
+// Set refuses an empty value, which an unset variable of a shell leaves, and says what a number or
+// a duration is. An empty filter takes all.
 func (n named) Set(value string) error {
-	if value == "" && (n.name == "FILE" || n.name == "PATH") {
+	if value == "" && n.name != "FILTER" {
 		return errors.New("is empty")
 	}
 	err := n.Value.Set(value)

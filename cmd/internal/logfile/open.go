@@ -97,7 +97,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 		return nil, err
 	}
 	if info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return nil, fmt.Errorf("directory %s is writable by everyone and has no sticky bit", dir)
+		return nil, hint.Fail(fmt.Errorf("directory %s is writable by everyone and has no sticky bit", dir),
+			"others could put their own file there: chmod +t "+dir+", or name a directory of yours")
 	}
 	// Lstat gives the better message, and keeps devices from being opened; noFollow holds also for
 	// a link that is made meanwhile.

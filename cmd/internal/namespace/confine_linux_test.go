@@ -234,7 +234,7 @@ func TestHide(t *testing.T) {
 	}
 	const script = `cat "$0/file"; ls "$0/secret" .; echo ready; while [ ! -e "$0/replaced" ]; do sleep 0.01; done
 		i=0; while grep -q secret "$0/file" && [ $i -lt 1000 ]; do sleep 0.01; i=$((i+1)); done; cat "$0/file"; echo end`
-	cmd := self(sessionProgram, "-hide", file, "-hide", secret, "--", "sh", "-c", script, dir)
+	cmd := self(sessionProgram, "-hide", file, "-hide", secret, "-hide", secret+"/file", "--", "sh", "-c", script, dir)
 	cmd.Dir = secret
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -39,7 +39,10 @@ func (c *cover) put() error {
 	if err := c.mount(); err != nil {
 		return err
 	}
-	return unix.Lstat(c.path, &c.found)
+	if err := unix.Lstat(c.path, &c.found); err != unix.ENOENT { // hidden with a directory on the way
+		return err
+	}
+	return nil
 }
 
 // place puts all covers that s asks for.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/hint"
 )
 
 // namespaces are init's; the door makes those of the command's network.
@@ -51,7 +53,7 @@ func userNamespace() (*syscall.SysProcAttr, error) {
 func identity(path string) ([]syscall.SysProcIDMap, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read id map: %w", err)
+		return nil, hint.Fail(fmt.Errorf("read id map: %w", err), "mount -t proc proc /proc")
 	}
 	var ids []syscall.SysProcIDMap
 	for line := range strings.Lines(string(b)) {
