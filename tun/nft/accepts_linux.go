@@ -3,6 +3,7 @@ package nft
 import (
 	"bytes"
 	"encoding/binary"
+	"net/netip"
 	"strings"
 
 	"github.com/google/nftables"
@@ -15,8 +16,9 @@ import (
 
 // Link is an interface.
 type Link struct {
-	Name  string
-	Index int // 0 = it changes with each start
+	Name     string
+	Index    int // 0 = it changes with each start
+	Networks []netip.Prefix
 }
 
 // ForwardDrops returns the chains that drop forwarded packets by default, and with them packets
@@ -138,7 +140,7 @@ func (p *packets) rule(r *nftables.Rule, w way) (*expr.Verdict, way, bool) {
 		case *expr.Ct:
 			in = condition{some: e.Key != expr.CtKeySTATE, state: e.Key == expr.CtKeySTATE}
 		case *expr.Payload:
-			in = condition{some: true, source: ofSource(e)}
+			in = condition{some: true, payload: e, mask: bytes.Repeat([]byte{0xff}, int(e.Len))}
 		case *expr.Bitwise:
 			in.mask = e.Mask
 		case *expr.Cmp:
@@ -173,8 +175,8 @@ func (p *packets) rule(r *nftables.Rule, w way) (*expr.Verdict, way, bool) {
 
 // condition is what the register has that a rule asks for.
 type condition struct {
-	some    bool  // not known
-	source  bool  // the source address: that of packets of a link belongs to its network
+	some    bool // not known
+	payload *expr.Payload
 	link    *Link // nil = no interface
 	byIndex bool
 	state   bool
@@ -194,15 +196,10 @@ func (p *packets) meta(e *expr.Meta) condition {
 	}
 }
 
-// ofSource reports whether a rule reads the source address.
-func ofSource(e *expr.Payload) bool {
-	return e.Base == expr.PayloadBaseNetworkHeader && (e.Offset == Source4.offset || e.Offset == Source6.offset)
-}
-
 // note notes on the way what a condition says of the packets for which it holds, and whether it
 // names them.
 func (p *packets) note(w *way, c condition, named bool) {
-	means := c.source || c.link != nil && c.link.Name == p.tun || c.state && p.state == expr.CtStateBitESTABLISHED
+	means := c.link != nil && c.link.Name == p.tun || c.state && p.state == expr.CtStateBitESTABLISHED
 	w.some = w.some || c.some
 	w.meant = w.meant || named && means
 }
@@ -212,6 +209,8 @@ func (p *packets) compare(e *expr.Cmp, c condition, w *way) bool {
 	var is bool
 	equal := e.Op == expr.CmpOpEq
 	switch {
+	case c.payload != nil:
+		return p.compareSource(e, c, w)
 	case c.link != nil:
 		is = c.link.named(e.Data, c.byIndex)
 	case c.state && len(c.mask) == 4: // a mask, some bits of which are to be there
@@ -224,6 +223,26 @@ func (p *packets) compare(e *expr.Cmp, c condition, w *way) bool {
 	}
 	p.note(w, c, is && equal)
 	return is == equal
+}
+
+// compareSource is compare for bytes of a packet. The source of packets of a link belongs to its
+// networks; others are not known.
+func (p *packets) compareSource(e *expr.Cmp, c condition, w *way) bool {
+	of, isDestination := network(c.payload, e.Data, c.mask)
+	equal, some, all := e.Op == expr.CmpOpEq, false, true
+	known := of.IsValid() && !isDestination
+	for _, n := range p.in.Networks {
+		if n.Addr().Is4() == of.Addr().Is4() {
+			some = some || of.Overlaps(n)
+			all = all && of.Bits() <= n.Bits() && of.Overlaps(n)
+		}
+	}
+	if known && (some == all) && len(p.in.Networks) > 0 {
+		return some == equal
+	}
+	w.some = true
+	w.meant = w.meant || known && some && equal
+	return true
 }
 
 // named reports whether data of a rule names an interface, in full or by a wildcard.

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -123,28 +122,34 @@ func unlistedNetworks(k *handles, c Config, family int) (notices []Notice) {
 	return notices
 }
 
-// clientLinks returns the links of networks in Sources. Where there are none, the clients are those
-// of other links, or come by an uplink.
+// clientLinks returns the links of networks in Sources, behind which there may be those that are on
+// no link. Where there are none, the clients are those of other links, or come by an uplink.
 func clientLinks(k *handles, c Config) (links []nft.Link) {
-	var others []nft.Link
+	var networks []clientNetwork
 	for _, family := range allFamilies() {
-		for _, n := range clientNetworks(k, c, family) {
-			l := nft.Link{Name: n.link.Name, Index: n.link.Index}
-			if others = append(others, l); slices.ContainsFunc(c.Sources, n.Overlaps) {
-				links = append(links, l)
-			}
-		}
+		networks = append(networks, clientNetworks(k, c, family)...)
 	}
-	if len(links) == 0 {
-		links = others
+	elsewhere := slices.DeleteFunc(slices.Clone(c.Sources), func(p netip.Prefix) bool {
+		return slices.ContainsFunc(networks, func(n clientNetwork) bool { return n.Overlaps(p) })
+	})
+	isClient := func(n clientNetwork) bool { return slices.ContainsFunc(c.Sources, n.Overlaps) }
+	if slices.ContainsFunc(networks, isClient) {
+		networks = slices.DeleteFunc(networks, func(n clientNetwork) bool { return !isClient(n) })
+	}
+	for _, n := range networks {
+		i := slices.IndexFunc(links, func(l nft.Link) bool { return l.Index == n.link.Index })
+		if i < 0 {
+			l := nft.Link{Name: n.link.Name, Index: n.link.Index, Networks: slices.Clone(elsewhere)}
+			i, links = len(links), append(links, l)
+		}
+		links[i].Networks = append(links[i].Networks, n.Prefix)
 	}
 	if len(links) == 0 {
 		for _, u := range c.Underlay.Uplinks {
-			links = append(links, nft.Link(u))
+			links = append(links, nft.Link{Name: u.Name, Index: u.Index, Networks: c.Sources})
 		}
 	}
-	slices.SortFunc(links, func(a, b nft.Link) int { return cmp.Compare(a.Index, b.Index) })
-	return slices.Compact(links)
+	return links
 }
 
 // servesClients reports whether the machines behind a link may be clients of this host.

@@ -342,6 +342,18 @@ func TestNotices(t *testing.T) {
 				"iptables -A BRIDGES -i lan0 ! -o lan0 -s 192.0.2.0/24 -m comment --comment bridge -j ACCEPT", nil, nil,
 		},
 		{
+			"netavark", "for t in iptables ip6tables; do $t -P FORWARD DROP; $t -N NETAVARK; $t -A FORWARD -j NETAVARK; done; " +
+				"iptables -A NETAVARK -d 10.90.0.0/24 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; " +
+				"iptables -A NETAVARK -s 10.90.0.0/24 -j ACCEPT; ip6tables -A NETAVARK -j ACCEPT", nil,
+			[]string{"chain ip filter FORWARD drops", "iptables -I FORWARD -i syntap0 -j ACCEPT"},
+		},
+		{
+			"a firewall that refuses some machines", "nft 'table inet f { chain forward " + forward + "; };" +
+				" add rule inet f forward ct state established,related accept; add rule inet f forward ip saddr 192.0.2.9 drop;" +
+				" add rule inet f forward ip saddr != 192.0.0.0/16 drop; add rule inet f forward ip6 saddr 2001:db8:1::/64 accept;" +
+				" add rule inet f forward ip saddr 192.0.2.0/24 accept'", nil, nil,
+		},
+		{
 			"iptables-legacy drops", "iptables-legacy -P FORWARD DROP; iptables-legacy -A FORWARD -i lan0 -o wan0 -j ACCEPT", nil,
 			[]string{
 				"the iptables-legacy chain ip filter FORWARD drops",
