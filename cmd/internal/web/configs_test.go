@@ -54,6 +54,32 @@ func TestConfigsNameMetrics(t *testing.T) {
 	}
 }
 
+// TestAlertOfLimits: the alert of full tables names the drops of each limit of the config.
+func TestAlertOfLimits(t *testing.T) {
+	t.Parallel()
+	alerts, err := os.ReadFile(configs + "prometheus/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reference, err := os.ReadFile(configs + "reference.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, full, _ := strings.Cut(string(alerts), "alert: SyntapFull")
+	full, _, _ = strings.Cut(full, "for:")
+	_, limits, _ := strings.Cut(string(reference), "\nlimits:\n")
+	limits, _, _ = strings.Cut(limits, "\n\n")
+	keys := regexp.MustCompile(`(?m)^  (\w+):`).FindAllStringSubmatch(limits, -1)
+	for _, key := range keys {
+		if !regexp.MustCompile(`\b` + key[1] + `\b`).MatchString(full) {
+			t.Errorf("SyntapFull lacks %s: %s", key[1], full)
+		}
+	}
+	if len(keys) < 7 {
+		t.Errorf("limits %q, want more", keys)
+	}
+}
+
 // TestQueries has Prometheus read what the dashboard asks for, and try the alerts on series of
 // their own.
 func TestQueries(t *testing.T) {
