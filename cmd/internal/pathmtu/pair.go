@@ -153,7 +153,11 @@ func (p *Pair) Meddled() bool {
 // Report returns the comparison as text.
 func (p *Pair) Report() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d handshakes in both logs, %d near the clients alone, %d near the servers alone\n", p.Handshakes, p.Near, p.Far)
+	noun := "handshakes"
+	if p.Handshakes == 1 {
+		noun = "handshake"
+	}
+	fmt.Fprintf(&b, "%d %s in both logs, %d near the clients alone, %d near the servers alone\n", p.Handshakes, noun, p.Near, p.Far)
 	for _, c := range p.Changes {
 		packet := map[string]string{"syn": "SYN", "synack": "SYN-ACK"}[c.Packet]
 		fmt.Fprintf(&b, "  %-8s %-7s %s → %s, %d of %d\n",

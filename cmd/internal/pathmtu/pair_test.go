@@ -42,6 +42,11 @@ func TestCompare(t *testing.T) {
 	if err != nil || same.Meddled() || same.Handshakes != 3 || !strings.Contains(same.Report(), "unchanged on the way") {
 		t.Errorf("a log beside itself: %+v, %v", same, err)
 	}
+	single := handshakeRecord(1, "192.0.2.1", plain, answer)
+	one, err := Compare(strings.NewReader(single), strings.NewReader(single))
+	if err != nil || !strings.HasPrefix(one.Report(), "1 handshake in both logs") {
+		t.Errorf("one handshake: %+v, %v", one, err)
+	}
 	if _, err := Compare(strings.NewReader("no log\n"), strings.NewReader(far)); err == nil || !strings.Contains(err.Error(), "line 1") {
 		t.Errorf("error %v, want one for line 1", err)
 	}
