@@ -67,10 +67,17 @@ func groups(routers []router, c benchCase) (all [][]router) {
 	return all
 }
 
-// takesTurns reports whether a router takes turns with the one before it: a syntap's base with it,
-// and those of which others are a ratio with syntap.
+// takesTurns reports whether a router takes turns with the one before it: a base with its syntap,
+// and those of which syntap's figures, or a variant's, are a ratio.
 func takesTurns(before, name string) bool {
-	return baseOf(before) == name || before == direct && name == baseline || before == baseline && name == "syntap"
+	isSyntap := baseOf(name) != ""
+	switch before {
+	case direct:
+		return name == baseline || isSyntap
+	case baseline:
+		return isSyntap
+	}
+	return baseOf(before) == name || isSyntap && baseOf(before) != ""
 }
 
 // trials returns how many there are in a run.
