@@ -177,4 +177,12 @@ func TestExecNetNS(t *testing.T) {
 	}
 	_ = r.Signal(unix.SIGTERM)
 	tuntest.Wait(t, "the end", func() bool { return !strings.Contains(inside("ip", "link").stdout, "syntap0") })
+	if got := r.Stderr(); strings.Contains(got, "past syntap") {
+		t.Errorf("standard error = %q, and there is no other interface", got)
+	}
+	inside("ip", "link", "add", "aside0", "up", "type", "veth")
+	line = dir.asking(append(exec, "--", "true")...)
+	if got := command(t, lab.Router, line[0], line[1:]...); !strings.Contains(got.stderr, "past syntap") || !strings.Contains(got.stderr, "aside0") {
+		t.Errorf("beside an interface that is up: %+v, want a warning", got)
+	}
 }

@@ -123,6 +123,10 @@ func (e *Execution) start(ctx context.Context, k *keeper, o namespace.Options) (
 // takeSession gives the keeper all that its routers get of a session.
 func (k *keeper) takeSession(s *namespace.Session) {
 	k.tun = s.TUN()
+	if links := s.OtherLinks(); links != nil {
+		k.log.WithFields(logrus.Fields{"interfaces": links, "hint": "make the sandbox without a network"}).
+			Warn("the network of --netns has other ways out, past syntap: that traffic is not recorded, and no rule holds for it")
+	}
 	k.command.redirects.CompareAndSwap(nil, numbered(s.Redirects()))
 	if k.command.network = s.Network(); k.command.network != nil && k.command.needsOwners() {
 		finder, err := owner.NewFinder(k.command.network)

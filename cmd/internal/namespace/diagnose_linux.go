@@ -72,6 +72,10 @@ func explainFailure(r report) error {
 	if r.Namespace {
 		return explainNamespaces(r.Errno)
 	}
+	if r.Errno == unix.EEXIST {
+		return hint.Fail(errors.New(r.Failed),
+			"the network of --netns has one already: it needs to be without a way out, and without another exec")
+	}
 	return errors.New(r.Failed)
 }
 

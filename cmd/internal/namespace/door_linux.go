@@ -183,12 +183,18 @@ func enter(ch channel.Conn) (s setup, err error) {
 	if s.TUN == "" {
 		return s, ch.Send(report{Ready: true})
 	}
+	ready := report{Ready: true}
+	if s.Shared {
+		if ready.Others, err = otherLinks(); err != nil {
+			return s, err
+		}
+	}
 	queues, err := createTUN(s)
 	if err != nil {
 		return s, err
 	}
 	defer closeAll(queues) // the descriptors that were sent keep the interface alive
-	ready, toSend := report{Ready: true}, slices.Clone(queues)
+	toSend := slices.Clone(queues)
 	if network, err := owner.OpenNetwork(s.TUN); err == nil { // else records name no programs
 		defer network.Close()
 		ready.Device = network.Device()

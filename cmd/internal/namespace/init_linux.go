@@ -3,6 +3,7 @@ package namespace
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 
@@ -124,6 +125,9 @@ func furnish(
 func failure(err error) report {
 	r := report{Failed: err.Error(), Namespace: errors.As(err, new(namespaceError))}
 	errors.As(err, &r.Errno)
+	if errors.Is(err, fs.ErrExist) {
+		r.Errno = unix.EEXIST
+	}
 	return r
 }
 

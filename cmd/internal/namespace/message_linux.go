@@ -18,6 +18,7 @@ type setup struct {
 	Hide        []string       // paths, without symbolic links
 	OwnGroup    bool           // init is to lead a process group
 	UserNS      bool           // init has a user namespace of its own
+	Shared      bool           // others have made the network
 	AllowSetuid bool
 }
 
@@ -33,6 +34,8 @@ type report struct {
 	Ready   bool // the namespaces are furnished; the queues of the TUN come with it, and an owner.Network
 	Device  int  // index of the TUN's interface, where the Network came
 	Stopped bool // the command was stopped by a signal
+
+	Others []string // interfaces of a shared network that lead past the TUN
 
 	// The command has ended with this status, and nothing else runs in the PID namespace. The
 	// others stay until the channel is closed.

@@ -2,6 +2,7 @@ package namespace
 
 import (
 	"fmt"
+	"net"
 	"os"
 
 	"github.com/vishvananda/netlink"
@@ -19,6 +20,20 @@ func raiseLoopback() error {
 		return fmt.Errorf("set lo up: %w", err)
 	}
 	return nil
+}
+
+// otherLinks returns the interfaces that are up, but for lo.
+func otherLinks() (names []string, err error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, l := range links {
+		if flags := l.Attrs().Flags; flags&net.FlagUp != 0 && flags&net.FlagLoopback == 0 {
+			names = append(names, l.Attrs().Name)
+		}
+	}
+	return names, nil
 }
 
 // permitPing opens unprivileged ping sockets to every group there is (icmp(7)): distributions do so

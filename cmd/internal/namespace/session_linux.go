@@ -26,6 +26,7 @@ type Session struct {
 	channel   channel.Conn
 	tun       []*os.File // its queues
 	network   *owner.Network
+	others    []string
 	resolver  *resolvConf
 	redirects atomic.Pointer[Redirects]
 	signals   chan os.Signal // to this process, while the command runs and after
@@ -142,7 +143,7 @@ func (s *Session) startInit(o Options, want *setup) error {
 	if err != nil {
 		return err
 	}
-	want.UserNS = o.NetNS == ""
+	want.UserNS, want.Shared = o.NetNS == "", o.NetNS != ""
 	if want.UserNS {
 		s.init = initCommand(o, attr, theirs)
 		err = s.init.Start()
@@ -215,6 +216,7 @@ func (s *Session) furnish(want setup, network *os.File) error {
 	if r.Failed != "" {
 		return explainFailure(r)
 	}
+	s.others = r.Others
 	s.tun = files[:min(len(files), want.Queues)]
 	if rest := files[len(s.tun):]; len(rest) > 0 {
 		s.network, err = owner.NetworkOf(rest, r.Device)
@@ -240,6 +242,10 @@ func (s *Session) TUN() []*os.File { return s.tun }
 // Network is the command's network namespace, by which the owners of its sockets can be found; nil
 // where it could not be opened. It belongs to the caller.
 func (s *Session) Network() *owner.Network { return s.network }
+
+// OtherLinks are the interfaces of a network that others have made by which packets may go past the
+// TUN.
+func (s *Session) OtherLinks() []string { return s.others }
 
 // Redirects are those of now. They change with the host's nameservers.
 func (s *Session) Redirects() *Redirects { return s.redirects.Load() }
