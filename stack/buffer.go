@@ -66,8 +66,10 @@ func (d *direction) noteMoved(n int) {
 		f.fitMoving()
 	case f.memory.payer.Lend(d.price(), 2):
 		d.carried = 0
+		f.memory.sizing.Lock()
 		d.large.Store(true)
 		d.setBuffer(d.largeBuffer())
+		f.memory.sizing.Unlock()
 		f.fitMoving()
 	default:
 		d.carried = 0 // ask again later
@@ -81,14 +83,23 @@ func (d *direction) shrink() {
 		d.conn.tighten()
 		return
 	}
+	if d.leaveLarge() {
+		d.Rest()
+		d.conn.tighten()
+	}
+}
+
+// leaveLarge gives a large buffer back unless a small one has too little room for what it holds.
+func (d *direction) leaveLarge() bool {
+	d.conn.memory.sizing.Lock()
+	defer d.conn.memory.sizing.Unlock()
 	d.setBuffer(d.smallBuffer())
 	if d.holds() {
 		d.setBuffer(d.largeBuffer())
-		return
+		return false
 	}
 	d.giveBufferBack()
-	d.Rest()
-	d.conn.tighten()
+	return true
 }
 
 // giveBufferBack gives a large buffer back, empty or not. A direction that ends calls it, too.

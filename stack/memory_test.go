@@ -180,3 +180,34 @@ func TestStalledDownloadIsBounded(t *testing.T) {
 		t.Errorf("a connection that is not read holds %d KiB", held>>10)
 	}
 }
+
+// A direction that grows while the other one has the connection's small buffers resized has the
+// large buffer that it pays for.
+func TestGrowsWhileResized(t *testing.T) {
+	port := serve(t, "tcp4", func(c *net.TCPConn) { _, _ = io.Copy(c, c) })
+	router := startRouter(t, Options{}, dial.Policy{})
+	client := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(serverV4, uint16(port)), 1000)
+	client.connect(t)
+	c := router.established(t, client)
+	for _, d := range []*direction{&c.outbound, &c.inbound} {
+		lent := router.memory.Lent()
+		grown := make(chan struct{})
+		c.memory.sizing.Lock()
+		go func() {
+			defer close(grown)
+			d.noteMoved(growAfter)
+		}()
+		tuntest.Wait(t, "a loan", func() bool { return router.memory.Lent() > lent })
+		d.setBuffer(d.smallBuffer()) // as resizeBuffers does
+		c.memory.sizing.Unlock()
+		within(t, grown)
+		options := c.ep.SocketOptions()
+		got, want := options.GetReceiveBufferSize(), d.bufferSize()
+		if d.inbound() {
+			got = options.GetSendBufferSize()
+		}
+		if got != want || !d.large.Load() {
+			t.Errorf("a buffer of %d bytes, want %d", got, want)
+		}
+	}
+}
