@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"io"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 )
@@ -44,7 +43,7 @@ const maxResolvConf = 16 << 10
 
 // ReadResolvConf returns a resolv.conf; of one that is too long the first whole lines.
 func ReadResolvConf(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := Open(path)
 	if err != nil {
 		return "", err
 	}

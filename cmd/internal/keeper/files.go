@@ -72,7 +72,7 @@ func (k *keeper) tellFiles(ctx context.Context) {
 
 // sendFile sends an order with a file, or without it where there is none.
 func (k *keeper) sendFile(o message.Order, path string) error {
-	f, err := os.Open(path)
+	f, err := hostfile.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			k.log.WithError(err).Warn("the router goes on with the file as it was")
