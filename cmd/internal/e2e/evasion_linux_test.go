@@ -37,6 +37,7 @@ func TestEvadeAllowList(t *testing.T) {
 	serveDoH(t, lab)
 	dir := newEtc(t, "nameserver "+addrOfHour+"\n")
 	dir.write(t, "hosts", "127.0.0.1 localhost\n"+addrOfShop+" table.example.com\n")
+	dir.write(t, "own", addrOfTwo+" one.example.com\n")
 	dir.write(t, "ech", string(helloWithECH(t, "two.example.com")))
 	dir.write(t, "policy.yaml", `
 egress:
@@ -69,8 +70,9 @@ s.connect(("one.example.com", 443)); s.send(b"x"); s.recv(1)`), "1"},
 		{"nsenter -t 1 -n " + curl + "http://" + addrOfTwo, "1"},
 		{"sh -c 'echo x >&7'", "2"}, // a socket of its caller
 		{curl + "http://table.example.com", "0"},
-		{"echo " + addrOfTwo + " one.example.com >/etc/hosts; " + curl + "http://one.example.com", "7"},
-		{"echo >/etc/hosts; " + curl + "http://one.example.com", "0"},
+		{"test -w /etc/hosts", "1"}, // a resolver of the host may read it
+		{"unshare -m sh -c 'mount --bind /etc/own /etc/hosts && " + curl + "http://one.example.com'", "7"},
+		{curl + "http://one.example.com", "0"},
 		{"dig +tries=1 +time=60 @" + resolver + " one.example.com", "9"}, // of its own
 	})
 	if n := heard.Load(); n > 0 {

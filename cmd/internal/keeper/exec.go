@@ -105,7 +105,7 @@ func (e *Execution) keeper() *keeper {
 func (e *Execution) start(ctx context.Context, k *keeper, o namespace.Options) (*namespace.Session, error) {
 	c := e.Config
 	o.TUN, o.MTU, o.Queues, o.Addresses = c.TUN.Name, c.TUN.MTU, host.Queues(c), c.TUN.Addresses
-	o.Redirected, o.KeepNameservers = k.redirect, k.command.keepsNameservers()
+	o.Redirected, o.KeepNames = k.redirect, k.command.keepsNameservers()
 	if doors := namespace.RootDoors(o.Hide); len(doors) > 0 {
 		e.Logger.WithFields(logrus.Fields{"sockets": doors, "hint": "--hide PATH"}).
 			Warn("the command can reach services that run programs outside, as root")

@@ -5,10 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"syntap/cmd/internal/hostfile"
 )
 
 const resolvConfPath = "/etc/resolv.conf"
@@ -17,10 +20,10 @@ const resolvConfPath = "/etc/resolv.conf"
 // removes or replaces the file below it; keep puts it back.
 type covers struct {
 	mu      sync.Mutex // guards the fields below
-	hidden  []*cover
-	resolv  *cover   // nil: the host's resolv.conf is to be seen
-	content string   // of the command's
-	file    *os.File // that has it
+	hidden  []*cover   // or read-only
+	resolv  *cover     // nil: the host's resolv.conf is to be seen
+	content string     // of the command's
+	file    *os.File   // that has it
 }
 
 // cover is something mounted at a path.
@@ -49,6 +52,13 @@ func (c *cover) put() error {
 func (c *covers) place(s setup) error {
 	for _, path := range s.Hide {
 		h := &cover{path: path, mount: func() error { return mask(path) }}
+		if err := h.put(); err != nil {
+			return err
+		}
+		c.hidden = append(c.hidden, h)
+	}
+	if s.KeepHosts && !slices.Contains(s.Hide, hostfile.HostsPath) {
+		h := &cover{path: hostfile.HostsPath, mount: func() error { return protect(hostfile.HostsPath) }}
 		if err := h.put(); err != nil {
 			return err
 		}

@@ -88,10 +88,11 @@
 //
 // The host may change or replace its file while the command runs. The session watches it and sends
 // init the new one (resolvconf_linux.go), unless the command may be who has written it
-// ([Options].KeepNameservers). Init puts its mount back where the host has pushed it
-// aside (cover_linux.go). It covers a symbolic link, as systemd-resolved has it, and not the
-// target. Where the host has no resolv.conf there is nothing to cover: a libc asks 127.0.0.1 then,
-// and rules of the command's network namespace lead its port 53 into the TUN.
+// ([Options].KeepNames): then the host's table of names is read-only, too, because systemd-resolved
+// answers by it. Init puts its mount back where the host has pushed it aside (cover_linux.go). It
+// covers a symbolic link, as systemd-resolved has it, and not the target. Where the host has no
+// resolv.conf there is nothing to cover: a libc asks 127.0.0.1 then, and rules of the command's
+// network namespace lead its port 53 into the TUN.
 //
 // Services of the host that look names up for a libc, by a Unix socket, are hidden: the command
 // asks for names through the TUN.

@@ -19,6 +19,7 @@ type setup struct {
 	OwnGroup    bool           // init is to lead a process group
 	UserNS      bool           // init has a user namespace of its own
 	Shared      bool           // others have made the network
+	KeepHosts   bool           // the command may not write the host's table of names
 	AllowSetuid bool
 }
 

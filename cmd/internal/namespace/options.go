@@ -37,9 +37,9 @@ type Options struct {
 	// the command has no user namespace of its own. "" makes a network for the command.
 	NetNS string
 
-	// KeepNameservers leaves the command the nameservers that the host has at the start: one that
-	// may write the host's resolv.conf chooses no others.
-	KeepNameservers bool
+	// KeepNames leaves the command of root no say in what names mean: it has the nameservers of the
+	// start, and may not write the host's table of names, which a resolver of the host may read.
+	KeepNames bool
 
 	// Redirected gets the redirects when they have changed; nil disables it.
 	Redirected func(*Redirects)

@@ -84,7 +84,7 @@ func Start(ctx context.Context, o Options) (*Session, error) {
 	if job {
 		s.terminal.inner = s.init.Process.Pid
 	}
-	if !o.KeepNameservers {
+	if !o.KeepNames {
 		go s.followResolver(o, names)
 	}
 	return s, nil
@@ -95,7 +95,9 @@ func (o Options) setup() (setup, error) {
 	if err := checkStreams(); err != nil {
 		return setup{}, err
 	}
-	s := setup{TUN: o.TUN, MTU: o.MTU, Queues: max(1, o.Queues), AllowSetuid: o.AllowSetuid}
+	s := setup{
+		TUN: o.TUN, MTU: o.MTU, Queues: max(1, o.Queues), AllowSetuid: o.AllowSetuid, KeepHosts: o.KeepNames,
+	}
 	var err error
 	if s.Hide, err = resolveHidden(o.Hide); err != nil || o.TUN == "" {
 		return s, err
