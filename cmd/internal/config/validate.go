@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"syntap/tap/policy"
 	"syntap/tun/route"
@@ -98,10 +100,11 @@ func (d *document) validateSinks(sinks []Sink) {
 			refuse(errors.New("has no effect without max_size or max_age"), "max_files", "compress")
 		}
 		// Lines of several sinks may share standard output; a capture and a file may not be shared.
-		if j, taken := user[s.Path]; taken && s.Path != "" && (s.Path != "-" || s.Format == PCAPNG || sinks[j].Format == PCAPNG) {
+		file := filepath.Clean(s.Path)
+		if j, taken := user[file]; taken && s.Path != "" && (s.Path != "-" || s.Format == PCAPNG || sinks[j].Format == PCAPNG) {
 			refuse(fmt.Errorf("is the same as tap.log[%d].path", j), "path")
 		} else if !taken {
-			user[s.Path] = i
+			user[file] = i
 		}
 	}
 	d.validateAnchors(sinks, user)
@@ -113,8 +116,12 @@ func (d *document) validateAnchors(sinks []Sink, paths map[string]int) {
 	for i, s := range sinks {
 		for j, path := range s.ChainAnchor {
 			key := fmt.Sprintf("tap.log[%d].chain_anchor[%d]", i, j)
-			if k, taken := paths[path]; taken {
+			if k, taken := paths[filepath.Clean(path)]; taken {
 				d.blame(fmt.Errorf("is the same as tap.log[%d].path", k), key)
+			}
+			log, isHead := strings.CutSuffix(filepath.Clean(path), ".head") // as the log names it
+			if k, taken := paths[log]; taken && isHead {
+				d.blame(remedy("name a file elsewhere", "is the head beside tap.log[%d].path", k), key)
 			}
 			if k, taken := user[path]; taken && k != i && path != Journald && path != FleetAnchor {
 				d.blame(fmt.Errorf("is an anchor of tap.log[%d] too", k), key)

@@ -136,7 +136,8 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		err = json.Unmarshal(text, &s)
 	}
 	if err != nil {
-		return Status{}, fmt.Errorf("read status of %s: %w", c.address, err)
+		return Status{}, hint.Fail(fmt.Errorf("read status of %s: %w", c.address, err),
+			"name the http.listen of a running syntap: another program may answer there")
 	}
 	s.Version, s.Interface = terminal.Clean(s.Version), terminal.Clean(s.Interface)
 	return s, nil
