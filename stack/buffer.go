@@ -159,7 +159,7 @@ func (d *direction) bufferSize() int64 {
 func (d *direction) setBuffer(size int64) {
 	options := d.conn.ep.SocketOptions()
 	if d.inbound() {
-		options.SetSendBufferSize(size, true)
+		netstack.SetSendBuffer(options, size)
 		return
 	}
 	options.SetReceiveBufferSize(size, true)

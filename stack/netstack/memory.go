@@ -22,3 +22,14 @@ func ReceiveMemory(ep tcpip.Endpoint) int64 {
 
 // receiveMemoryAt is the place of netstack's own counter in the endpoint.
 var receiveMemoryAt = offsetOf[tcp.Endpoint, atomicbitops.Int32]("rcvMemUsed")
+
+// SetSendBuffer sets the size of an endpoint's send buffer. While netstack handles an
+// acknowledgment it stores the size that it has read just before, and may undo a change in between.
+func SetSendBuffer(options *tcpip.SocketOptions, size int64) {
+	for {
+		options.SetSendBufferSize(size, true) // takes the endpoint's lock after it has stored
+		if options.GetSendBufferSize() == size {
+			return
+		}
+	}
+}
