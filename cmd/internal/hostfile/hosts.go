@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -36,7 +37,7 @@ type Hosts map[netip.Addr][]string
 // ReadHosts reads a file of the form of hosts(5). It warns where the file cannot be read, or only
 // its beginning counts. One that does not exist has no names.
 func ReadHosts(path string, log logrus.FieldLogger) Hosts {
-	f, err := Open(path)
+	f, err := os.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			log.WithError(err).Warn(noHosts)
