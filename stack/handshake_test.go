@@ -112,7 +112,9 @@ func TestStandstillExtendsHandshake(t *testing.T) {
 	}{{"synSent", hold, synSent}, {"synReceived", nil, synReceived}} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, stands := range []bool{true, false} {
-				router := startRouter(t, Options{BeforeAnswer: tt.hold}, dial.Policy{})
+				router := startRouter(t, Options{
+					BeforeAnswer: tt.hold, DialTimeout: patience, HandshakeTimeout: patience,
+				}, dial.Policy{})
 				client, server := handPair(port)
 				c := router.byHand(client, server, 1000)
 				answer := func() {}
