@@ -87,9 +87,6 @@ func (f *logFlags) addTop(q *query.Query, m *mistakes) {
 			m.note("top", hint.Usage(fmt.Errorf("%q cannot be counted", key), "one of "+strings.Join(filter.GroupKeys(), ", ")))
 		}
 	}
-	if f.top != nil && len(f.top) == 0 {
-		m.note("top", hint.Usage(errors.New("has no key"), "one of "+strings.Join(filter.GroupKeys(), ", ")))
-	}
 	q.Top = f.top
 	q.ByBytes = f.by.value == "bytes"
 }

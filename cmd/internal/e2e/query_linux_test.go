@@ -109,7 +109,7 @@ func TestLogMistakes(t *testing.T) {
 		{"--filter colour:443", "syntap: --filter: column 1: \"colour\" is no key\nhint: keys are " + strings.Join(filter.Keys(), ", ") + "\n"},
 		{"--not prt:443", "syntap: --not: column 1: \"prt\" is no key\nhint: did you mean \"port\"?\n"},
 		{"--top color", "syntap: --top: \"color\" cannot be counted\nhint: one of " + strings.Join(filter.GroupKeys(), ", ") + "\n"},
-		{"--top=", "syntap: --top: has no key\nhint: one of " + strings.Join(filter.GroupKeys(), ", ") + "\n"},
+		{"--top=", "syntap: invalid argument \"\" for \"--top\" flag: is empty\nhint: run \"syntap log --help\"\n"},
 		{"--since 1h --until 2h", "syntap: --until: is not later than the time of --since\nhint: --since 2h --until 1h is the hour before the last\n"},
 		{"--by bytes", "syntap: --by: says what --top counts\nhint: add --top KEY\n"},
 		{"--top dst --follow", "syntap: --top: counts what is there, and --follow has no end\nhint: leave one of them out\n"},
