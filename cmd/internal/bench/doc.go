@@ -28,11 +28,10 @@
 // minute or so of each other, several times. The table has medians, and a second one the least and
 // the greatest value.
 //
-// That is not enough to tell a few percent apart, or on a machine with other work. So direct,
-// relay, syntap and its variants run at a time, each in a lab of its own, and their loads take
-// turns of a quarter of a second; the other loads are stopped (SIGSTOP) meanwhile. A syntap and its
-// base do the same, and each round gives a ratio. Where a case has no load, all take turns as
-// others do.
+// That is not enough to tell a few percent apart, or on a machine with other work. So a syntap and
+// its base run at a time, each in a lab of its own, and their loads take turns of a quarter of a
+// second; the other load is stopped (SIGSTOP) meanwhile. Each round gives a ratio. Where a case has
+// no load, they take turns as other routers do.
 //
 // Far end, load and plain relay are this program again, started as a child in a namespace. A child
 // answers each line on its standard input with a sample: bytes received, operations done,

@@ -43,7 +43,7 @@ func (r *report) String() string {
 	for _, m := range r.machine {
 		fmt.Fprintf(&b, "- %s: %s\n", m[0], m[1])
 	}
-	fmt.Fprintf(&b, "\nThe median of %d trials, or of all their turns", r.repetitions)
+	fmt.Fprintf(&b, "\nThe median of %d", r.repetitions)
 	if r.has(baseline) {
 		fmt.Fprintf(&b, ", and in brackets its ratio to %s", baseline)
 	}

@@ -39,7 +39,7 @@ Measured on 2026-11-23 by
 
 - kernel: Linux 6.18
 
-The median of 3 trials, or of all their turns, and in brackets its ratio to relay, of UDP and QUIC to direct.
+The median of 3, and in brackets its ratio to relay, of UDP and QUIC to direct.
 
 |              |      direct | relay |       syntap |
 | ---          |        ---: |  ---: |         ---: |

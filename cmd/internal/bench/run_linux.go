@@ -53,31 +53,19 @@ func (r *runner) note(of string, err error) {
 	}
 }
 
-// groups returns the routers that a case is measured with: those that take turns together, and the
-// others alone.
+// groups returns the routers that a case is measured with: those that take turns together, which
+// are a syntap and its base, and the others alone.
 func groups(routers []router, c benchCase) (all [][]router) {
 	routers = slices.DeleteFunc(slices.Clone(routers), func(r router) bool { return !c.applies(r) })
-	for i, r := range routers {
-		if i > 0 && c.start != nil && takesTurns(routers[i-1].name, r.name) {
-			all[len(all)-1] = append(all[len(all)-1], r)
+	for _, r := range routers {
+		last := len(all) - 1
+		if last >= 0 && c.start != nil && baseOf(all[last][0].name) == r.name {
+			all[last] = append(all[last], r)
 			continue
 		}
 		all = append(all, []router{r})
 	}
 	return all
-}
-
-// takesTurns reports whether a router takes turns with the one before it: a base with its syntap,
-// and those of which syntap's figures, or a variant's, are a ratio.
-func takesTurns(before, name string) bool {
-	isSyntap := baseOf(name) != ""
-	switch before {
-	case direct:
-		return name == baseline || isSyntap
-	case baseline:
-		return isSyntap
-	}
-	return baseOf(before) == name || isSyntap && baseOf(before) != ""
 }
 
 // trials returns how many there are in a run.
