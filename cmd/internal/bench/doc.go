@@ -46,6 +46,9 @@
 //     other two, so throughput rewards it twice, and a router that sleeps leaves a core to a sender
 //     of UDP that never does. CPU seconds per GB, and CPU µs for each connection or round trip, are
 //     the robust figures.
+//   - A load that is stopped for the turns of others leaves its router and its far end at work
+//     until all buffers are full. Those of eight downloads last for a part of the next turn: their
+//     ratios to a base differ from run to run by more than their standard errors.
 //   - Only ratios within one run mean anything; those against relay travel best from machine to
 //     machine.
 //   - CPU is the time of the router's own threads. The kernel's work for it in the name of
