@@ -88,13 +88,7 @@ func TestTightWithGap(t *testing.T) {
 	router := startRouter(t, Options{Memory: 8 << 20, sweepInterval: 100 * time.Millisecond}, dial.Policy{})
 	client := router.byHand(netip.AddrPortFrom(clientV4, 4000), netip.AddrPortFrom(serverV4, uint16(port)), 1000)
 	client.connect(t)
-	var c *conn
-	tuntest.Wait(t, "an open connection", func() bool {
-		router.mu.Lock()
-		defer router.mu.Unlock()
-		c = router.conns[connKey{client: client.client, server: client.server}]
-		return c.phase.Load() == established
-	})
+	c := router.established(t, client)
 	first := client.seq
 	client.seq += missing
 	for range segments {

@@ -105,9 +105,8 @@ func knownCommand(root *cobra.Command, args []string) error {
 	for _, c := range root.Commands() {
 		names = append(names, c.Name())
 	}
-	near := append(root.SuggestionsFor(args[0]), "") // names that begin so, the last is none
-	near[0] = cmp.Or(hint.Nearest(args[0], names), near[0])
-	switch near := near[0]; {
+	starts := append(root.SuggestionsFor(args[0]), "") // names that begin so, the last is none
+	switch near := cmp.Or(hint.Nearest(args[0], names), starts[0]); {
 	case args[0] == "":
 	case near == args[0]:
 		return hint.Usage(fmt.Errorf("the command %q stands behind --", near), "leave out the --")

@@ -87,7 +87,7 @@
 // The command can always reach a nameserver of the host by its own address, too, for DNS.
 //
 // The host may change or replace its file while the command runs. The session watches it and sends
-// init the new one (resolvconf_linux.go), unless the command may be who has written it
+// init the new one (resolvconf_linux.go), unless the command may have written it
 // ([Options].KeepNames): then the host's table of names is read-only, too, because systemd-resolved
 // answers by it. Init puts its mount back where the host has pushed it aside (cover_linux.go). It
 // covers a symbolic link, as systemd-resolved has it, and not the target. Where the host has no
