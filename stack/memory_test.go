@@ -94,7 +94,10 @@ func TestTightWithGap(t *testing.T) {
 	for range segments {
 		client.send(t, tuntest.ACK, make([]byte, segment)...)
 	}
-	tuntest.Wait(t, "segments after a gap", func() bool { return netstack.ReceiveMemory(c.ep) >= segments*segment })
+	tuntest.Wait(t, "segments after a gap", func() bool {
+		at, _ := netstack.ProgressOf(c.ep)
+		return at.AfterGap >= segments*segment
+	})
 	scarce := router.memory.Payer(netip.MustParseAddr("192.0.2.200"), false)
 	scarce.Charge(7 << 20)
 	tuntest.Wait(t, "a tight connection", func() bool {

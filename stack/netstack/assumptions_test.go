@@ -214,7 +214,10 @@ func TestNoRoomForGap(t *testing.T) {
 	const missing, held = 5, 8 << 10
 	r.seq += missing
 	r.send(ack, nil, make([]byte, held))
-	tuntest.Wait(t, "memory behind a segment after a gap", func() bool { return ReceiveMemory(o.ep) > held })
+	tuntest.Wait(t, "memory behind a segment after a gap", func() bool {
+		p, _ := ProgressOf(o.ep)
+		return p.AfterGap > held
+	})
 	o.ep.SocketOptions().SetReceiveBufferSize(held/2, true)
 	r.seq -= held + missing
 	r.send(ack, nil, make([]byte, missing))
